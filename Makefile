@@ -1,0 +1,50 @@
+# ecauto: an online shop's automation inside its database.
+#
+#   make, make install, make installcheck     as for every PGXS extension
+#   make test, make demo                      every test; the demonstration
+#
+# PG_CONFIG chooses the server to build for, WERROR=1 turns warnings into
+# errors (CI does), COVERAGE=1 builds for gcov.
+
+EXTENSION = ecauto
+VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ecauto.control)
+
+MODULE_big = ecauto
+OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
+
+DATA_built = ecauto--$(VERSION).sql
+SQL_DOMAINS = $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/modules.txt)
+SQL_SOURCES = $(sort $(wildcard sql/*/*.sql sql/*/*/*.sql))
+
+REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
+REGRESS_OPTS = --inputdir=test --expecteddir=.
+ISOLATION = $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
+ISOLATION_OPTS = --inputdir=test --expecteddir=expected/isolation
+
+EXTRA_CLEAN = ecauto--*.sql build results tmp_check output_iso log
+
+PG_CPPFLAGS = -I$(srcdir)/src $(shell curl-config --cflags)
+PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
+SHLIB_LINK = $(shell curl-config --libs)
+ifdef WERROR
+PG_CFLAGS += -Werror
+endif
+ifdef COVERAGE
+PG_CFLAGS += -O0 -fprofile-arcs -ftest-coverage
+SHLIB_LINK += -lgcov
+endif
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+include $(PGXS)
+
+# PGXS knows nothing of our headers.
+$(OBJS): $(wildcard src/*.h src/*/*.h)
+
+ecauto--$(VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_SOURCES)
+	sh sql/assemble.sh "$(VERSION)" $(SQL_DOMAINS) > $@.tmp
+	mv $@.tmp $@
+
+.PHONY: pgtap isolation bench demo demo-stop test headerscheck check-modules format format-check coverage
+pgtap isolation bench demo demo-stop test headerscheck check-modules format format-check coverage:
+	PG_CONFIG="$(PG_CONFIG)" sh test/target.sh $@

@@ -1,0 +1,46 @@
+#!/bin/sh
+# Writes the install script to standard output.
+#
+#   assemble.sh VERSION DOMAIN...
+#
+# Each domain gives its functions (functions.sql and further files beside it)
+# and its state (state_NNN.sql: the statements that take ecauto_data from
+# version NNN-1 to NNN).  The state steps become the bodies of
+# ecauto.state_step_NNN(), which setup() calls in turn.  A fresh install
+# creates, it does not replace: something planted under one of our names
+# beforehand makes it fail.
+set -eu
+cd "$(dirname "$0")"
+version=$1
+shift
+
+printf '/* ecauto %s: assembled from sql/, do not edit */\n\n' "$version"
+printf '\\echo Use "CREATE EXTENSION ecauto" to load this file. \\quit\n\n'
+
+for domain in "$@"; do
+	for file in "$domain"/*.sql; do
+		case $file in
+			*/state_*.sql | *'*'*) continue ;;
+		esac
+		printf -- '-- %s\n' "$file"
+		sed 's/^CREATE OR REPLACE /CREATE /' "$file"
+		printf '\n'
+	done
+done
+
+steps=$(for domain in "$@"; do ls "$domain"/state_*.sql 2>/dev/null || true; done |
+	sed 's/.*state_\([0-9]*\)\.sql/\1/' | sort -u)
+for step in $steps; do
+	printf 'CREATE FUNCTION ecauto.state_step_%s()\n' "$step"
+	printf 'RETURNS void\nLANGUAGE plpgsql\nSET search_path = pg_catalog, pg_temp\n'
+	printf 'AS $ecauto_state$\nBEGIN\n'
+	for domain in "$@"; do
+		[ -f "$domain/state_$step.sql" ] || continue
+		printf -- '-- %s\n' "$domain/state_$step.sql"
+		cat "$domain/state_$step.sql"
+	done
+	printf 'END\n$ecauto_state$;\n'
+	printf 'COMMENT ON FUNCTION ecauto.state_step_%s() IS\n' "$step"
+	printf "'takes the state in schema ecauto_data to version %d; called by ecauto.setup() alone';\n" "$((1$step - 1000))"
+	printf 'REVOKE ALL ON FUNCTION ecauto.state_step_%s() FROM PUBLIC;\n\n' "$step"
+done

@@ -1,0 +1,80 @@
+CREATE SCHEMA ecauto;
+COMMENT ON SCHEMA ecauto IS 'ecauto: code of the shop automation; its state is in schema ecauto_data';
+
+CREATE OR REPLACE FUNCTION ecauto.now()
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'ecauto_now'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ecauto.now() IS
+'the time by which ecauto decides: the start of the current statement, or what the setting ecauto.clock says';
+
+CREATE OR REPLACE FUNCTION ecauto.new_id()
+RETURNS uuid
+AS 'MODULE_PATHNAME', 'ecauto_new_id'
+LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ecauto.new_id() IS
+'a new UUID of version 7: those of one session ascend in the order they were made';
+
+CREATE OR REPLACE FUNCTION ecauto.tick(
+	OUT noted bigint, OUT keys bigint, OUT events bigint, OUT messages bigint, OUT pending bigint)
+RETURNS record
+AS 'MODULE_PATHNAME', 'ecauto_tick'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.tick() IS
+'one round of automation in the current transaction: noted change log rows taken, keys read, events written, messages enqueued; pending: change log rows that have not rested for ecauto.settle_time yet; waits for a round of another session to end';
+REVOKE ALL ON FUNCTION ecauto.tick() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.setup()
+RETURNS integer
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	latest constant integer := 1;
+	version integer := 0;
+	owner name;
+BEGIN
+	PERFORM pg_advisory_xact_lock(25955, 2);
+
+	SELECT r.rolname INTO owner
+	FROM pg_namespace n JOIN pg_roles r ON r.oid = n.nspowner
+	WHERE n.nspname = 'ecauto_data';
+
+	IF owner IS NULL THEN
+		IF NOT has_database_privilege(current_database(), 'CREATE') THEN
+			RAISE EXCEPTION 'permission denied to set up ecauto'
+				USING ERRCODE = 'insufficient_privilege',
+					DETAIL = format('Role "%s" may not create schemas in database "%s".', current_user, current_database()),
+					HINT = format('GRANT CREATE ON DATABASE %I TO %I, or run it as the owner of the database.', current_database(), current_user);
+		END IF;
+		CREATE SCHEMA ecauto_data;
+		COMMENT ON SCHEMA ecauto_data IS
+			'ecauto: the state of the shop automation; made by ecauto.setup(), kept by DROP EXTENSION';
+	ELSIF NOT pg_has_role(owner, 'USAGE') THEN
+		RAISE EXCEPTION 'permission denied to set up ecauto'
+			USING ERRCODE = 'insufficient_privilege',
+				DETAIL = format('Schema "ecauto_data" belongs to role "%s".', owner),
+				HINT = 'Run it as that role or a superuser.';
+	END IF;
+
+	IF to_regclass('ecauto_data.schema_version') IS NOT NULL THEN
+		SELECT coalesce(max(v.version), 0) INTO version FROM ecauto_data.schema_version v;
+	END IF;
+	IF version > latest THEN
+		RAISE EXCEPTION 'the state is newer than the extension'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				DETAIL = format('The state is of version %s, the extension makes version %s.', version, latest),
+				HINT = 'Install the newer extension and run ALTER EXTENSION ecauto UPDATE.';
+	END IF;
+
+	WHILE version < latest LOOP
+		version := version + 1;
+		EXECUTE format('SELECT ecauto.state_step_%s()', to_char(version, 'FM000'));
+		INSERT INTO ecauto_data.schema_version (version) VALUES (setup.version);
+	END LOOP;
+	RETURN version;
+END
+$$;
+COMMENT ON FUNCTION ecauto.setup() IS
+'creates the state in schema ecauto_data or brings it to the version of the extension, and returns that version; belongs to the caller, who needs CREATE on the database; does nothing if all is there';
+REVOKE ALL ON FUNCTION ecauto.setup() FROM PUBLIC;

@@ -1,0 +1,54 @@
+/*-------------------------------------------------------------------------
+ *
+ * compat.h
+ *		What differs between server versions, in the newest spelling.
+ *
+ * The only place that looks at PG_VERSION_NUM.  15 is the oldest server.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef EC_COMPAT_H
+#define EC_COMPAT_H
+
+#include "postgres.h"
+
+#if PG_VERSION_NUM < 150000
+#error "ecauto needs PostgreSQL 15 or newer"
+#endif
+
+/* 16: VARDATA() and friends moved out of postgres.h */
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+
+/* 18: PG_MODULE_MAGIC_EXT tells name and version of a loaded library */
+#if PG_VERSION_NUM >= 180000
+#define EC_MODULE_MAGIC PG_MODULE_MAGIC_EXT(.name = "ecauto", .version = "0.1")
+#else
+#define EC_MODULE_MAGIC PG_MODULE_MAGIC
+#endif
+
+#include "utils/datetime.h"
+
+/* 16: DecodeDateTime() can tell which time zone name it did not know */
+static inline int
+ec_decode_datetime(char **field, int *ftype, int nf, int *dtype,
+				   struct pg_tm *tm, fsec_t *fsec, int *tz)
+{
+#if PG_VERSION_NUM >= 160000
+	DateTimeErrorExtra extra;
+
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz, &extra);
+#else
+	return DecodeDateTime(field, ftype, nf, dtype, tm, fsec, tz);
+#endif
+}
+
+/* 16: memory handed to guc.c as "extra" is allocated by its own allocator */
+#if PG_VERSION_NUM >= 160000
+#define ec_guc_malloc(size) guc_malloc(LOG, size)
+#else
+#define ec_guc_malloc(size) malloc(size)
+#endif
+
+#endif							/* EC_COMPAT_H */

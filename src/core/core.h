@@ -1,0 +1,112 @@
+/*-------------------------------------------------------------------------
+ *
+ * core.h
+ *		What every domain stands on: settings, the clock, the state in
+ *		ecauto_data, kept plans, acting as another role, waking a worker, and
+ *		the tick.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef EC_CORE_H
+#define EC_CORE_H
+
+#include "compat/compat.h"
+
+#include "datatype/timestamp.h"
+#include "executor/spi.h"
+#include "utils/timestamp.h"
+
+/* schemas; DESIGN.md section 2 says why there are two */
+#define EC_CODE_SCHEMA	"ecauto"
+#define EC_STATE_SCHEMA "ecauto_data"
+
+/* version of the state that this library reads and writes */
+#define EC_STATE_VERSION 1
+
+/* ---- core_settings.c ---- */
+extern char *ec_guc_databases;
+extern char *ec_guc_clock;
+extern char *ec_guc_mail_endpoint;
+extern char *ec_guc_manager_mail;
+extern int	ec_guc_max_payload; /* in kB */
+extern int	ec_guc_settle_time; /* in ms */
+extern char *ec_guc_timezone;
+extern int	ec_guc_worker_naptime;	/* in ms */
+
+extern void ec_settings_init(void);
+
+/* ---- core_clock.c ---- */
+extern TimestampTz ec_now(void);
+extern bool ec_clock_check(char **newval, void **extra, GucSource source);
+extern void ec_clock_assign(const char *newval, void *extra);
+
+/* ---- core_state.c ---- */
+extern bool ec_state_exists(void);
+extern void ec_state_require(void);
+extern Oid	ec_state_owner(void);
+extern Oid	ec_state_relation(const char *name, bool missing_ok);
+
+/* ---- core_as.c ---- */
+
+/* Who we were before ec_as_begin(); lives on the caller's stack. */
+typedef struct EcAs
+{
+	Oid			user;
+	int			sec_context;
+	int			guc_level;		/* 0: settings untouched */
+} EcAs;
+
+extern void ec_as_state_owner(EcAs *as);
+extern void ec_as_definer(EcAs *as, Oid user, const char *search_path);
+extern void ec_as_end(EcAs *as);
+extern void ec_require_operator(const char *what);
+extern bool ec_is_operator(Oid user);
+
+/* ---- core_plan.c ---- */
+extern SPIPlanPtr ec_plan(const char *text, int nargs, const Oid *argtypes);
+
+/* ---- core_uuid.c ---- */
+#define EC_UUID_LEN 16
+extern void ec_uuid_next(unsigned char *uuid);
+
+/* ---- core_wake.c ---- */
+
+/* The processes that serve one database. */
+typedef enum EcWakeKind
+{
+	EC_WAKE_TICK,				/* reads the change log, runs automations */
+	EC_WAKE_DELIVERY,			/* drains the outbox */
+	EC_WAKE_KINDS
+} EcWakeKind;
+
+extern void ec_wake_init(void);
+extern bool ec_wake_available(void);
+extern bool ec_wake_register(EcWakeKind kind);
+extern void ec_wake_at_commit(EcWakeKind kind);
+extern void ec_wake_now(Oid database, EcWakeKind kind);
+extern int	ec_wake_pid(Oid database, EcWakeKind kind);
+extern void ec_capture_failure_report(void);
+extern bool ec_capture_failure_take(void);
+
+/* ---- core_tick.c ---- */
+
+/* One run of ecauto.tick(): what its phases pass on, and what it reports. */
+typedef struct EcTick
+{
+	TimestampTz at;				/* our clock at the start */
+	bool		wait;			/* wait for another tick to end? */
+	int64		noted;			/* rows taken from the change log */
+	int64		keys;			/* keys read through role queries */
+	int64		events;			/* events written */
+	int64		messages;		/* outbox rows written */
+	int64		pending;		/* change log rows not yet settled */
+	unsigned char first_event[EC_UUID_LEN]; /* bounds of this tick's events; */
+	unsigned char last_event[EC_UUID_LEN];	/* valid if events > 0 */
+} EcTick;
+
+typedef void (*EcTickPhase) (EcTick *tick);
+
+extern void ec_tick_add_phase(const char *name, EcTickPhase run);
+extern bool ec_tick_run(EcTick *tick);
+
+#endif							/* EC_CORE_H */

@@ -1,0 +1,92 @@
+/*-------------------------------------------------------------------------
+ *
+ * core_as.c
+ *		Acting as another role for a while.
+ *
+ * Three kinds of SQL run inside ecauto:
+ *
+ * - our own, on tables in ecauto_data: as the owner of that schema, after the
+ *   caller's rights were checked in C.  ec_as_state_owner().
+ * - the shop's and the users' (role queries, writers, conditions): as whoever
+ *   defined it, with the search_path it was defined under, in a
+ *   security-restricted operation, even when the worker is a superuser.
+ *   ec_as_definer().
+ * - what the caller wrote into an argument: as the caller; nothing to do.
+ *
+ * An error needs no clean-up: aborting the (sub)transaction restores user and
+ * settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/guc.h"
+
+#include "core/core.h"
+
+static void
+search_path_set(EcAs *as, const char *search_path)
+{
+	as->guc_level = NewGUCNestLevel();
+	(void) set_config_option("search_path", search_path, PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Act as the owner of the state until ec_as_end().  Our statements name
+ * everything in full, and the path holds nothing anybody can write to.
+ */
+void
+ec_as_state_owner(EcAs *as)
+{
+	Oid			owner = ec_state_owner();
+
+	GetUserIdAndSecContext(&as->user, &as->sec_context);
+	SetUserIdAndSecContext(owner, as->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	search_path_set(as, "pg_catalog, pg_temp");
+}
+
+/*
+ * Act as the role that defined a piece of SQL, with its search_path.
+ */
+void
+ec_as_definer(EcAs *as, Oid user, const char *search_path)
+{
+	GetUserIdAndSecContext(&as->user, &as->sec_context);
+	SetUserIdAndSecContext(user, as->sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
+	search_path_set(as, search_path);
+}
+
+void
+ec_as_end(EcAs *as)
+{
+	AtEOXact_GUC(false, as->guc_level);
+	SetUserIdAndSecContext(as->user, as->sec_context);
+}
+
+/*
+ * May user do what concerns the whole shop: those who have the rights of the
+ * owner of the state.
+ */
+bool
+ec_is_operator(Oid user)
+{
+	return has_privs_of_role(user, ec_state_owner());
+}
+
+/*
+ * Refuse the current user unless he is an operator.  what completes "permission denied to".
+ */
+void
+ec_require_operator(const char *what)
+{
+	if (!ec_is_operator(GetUserId()))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to %s", what),
+				 errdetail("Only roles with the privileges of \"%s\", the owner of schema \"%s\", may do this.",
+						   GetUserNameFromId(ec_state_owner(), false), EC_STATE_SCHEMA)));
+}

@@ -1,0 +1,107 @@
+/*-------------------------------------------------------------------------
+ *
+ * core_tick.c
+ *		One round of automation: ecauto.tick().
+ *
+ * A round is one transaction.  It runs the phases that the domains have
+ * registered, in order: the event domain turns noted keys into events, later
+ * domains act on them.  Whatever a round does commits together or not at all.
+ *
+ * Rounds of one database exclude each other by an advisory lock held to the
+ * end of the transaction, so that each edge is seen once.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "access/xact.h"
+#include "fmgr.h"
+#include "funcapi.h"
+#include "miscadmin.h"
+#include "storage/lock.h"
+
+#include "core/core.h"
+
+PG_FUNCTION_INFO_V1(ecauto_tick);
+
+#define PHASES_MAX 16
+
+/* keys of our advisory lock; "ec" and a number */
+#define TICK_LOCK_CLASS 0x6563
+#define TICK_LOCK_ID	1
+
+typedef struct Phase
+{
+	const char *name;
+	EcTickPhase run;
+} Phase;
+
+static Phase phases[PHASES_MAX];
+static int	nphases = 0;
+
+/*
+ * Add a phase to every tick; called by _PG_init() in the order they run.
+ */
+void
+ec_tick_add_phase(const char *name, EcTickPhase run)
+{
+	Assert(nphases < PHASES_MAX);
+	phases[nphases].name = name;
+	phases[nphases].run = run;
+	nphases++;
+}
+
+/*
+ * Run one round in the current transaction; fills the counts of tick.
+ *
+ * Returns false, having done nothing, if another round is under way and
+ * tick->wait is false.  Errors: the state is missing or of another version.
+ */
+bool
+ec_tick_run(EcTick *tick)
+{
+	LOCKTAG		tag;
+
+	ec_state_require();
+
+	/* the same lock as pg_advisory_xact_lock(int4, int4) */
+	SET_LOCKTAG_ADVISORY(tag, MyDatabaseId, TICK_LOCK_CLASS, TICK_LOCK_ID, 2);
+	if (LockAcquire(&tag, ExclusiveLock, false, !tick->wait) == LOCKACQUIRE_NOT_AVAIL)
+		return false;
+
+	tick->at = ec_now();
+	for (int i = 0; i < nphases; i++)
+	{
+		CHECK_FOR_INTERRUPTS();
+		phases[i].run(tick);
+	}
+	return true;
+}
+
+/*
+ * ecauto.tick(OUT noted bigint, OUT keys bigint, OUT events bigint,
+ *			   OUT messages bigint, OUT pending bigint)
+ */
+Datum
+ecauto_tick(PG_FUNCTION_ARGS)
+{
+	TupleDesc	desc;
+	Datum		values[5];
+	bool		nulls[5] = {false};
+	EcTick		tick = {0};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+
+	ec_state_require();
+	ec_require_operator("run ecauto.tick()");
+	tick.wait = true;
+	(void) ec_tick_run(&tick);
+
+	values[0] = Int64GetDatum(tick.noted);
+	values[1] = Int64GetDatum(tick.keys);
+	values[2] = Int64GetDatum(tick.events);
+	values[3] = Int64GetDatum(tick.messages);
+	values[4] = Int64GetDatum(tick.pending);
+	PG_RETURN_DATUM(HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls)));
+}

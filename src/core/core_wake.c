@@ -1,0 +1,283 @@
+/*-------------------------------------------------------------------------
+ *
+ * core_wake.c
+ *		Waking the background workers of a database when a transaction with
+ *		work for them has committed.
+ *
+ * Shared memory holds one slot per worker: the database it serves, what it
+ * does, and its process.  A backend that noted a key or enqueued a message
+ * remembers that in a process-local flag; its commit callback finds the slot
+ * and sets the latch.  No NOTIFY (which serializes commits), and nothing at
+ * all when the transaction rolls back.
+ *
+ * Without ecauto in shared_preload_libraries there is no shared memory; then
+ * nobody is woken, and ecauto.tick() and ecauto.deliver() do the work when
+ * they are called.
+ *
+ * Locking: one LWLock protects the slots.  It is taken in shared mode to find
+ * a latch, exclusively to claim or release a slot, and never held while
+ * anything else is done.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "access/xact.h"
+#include "miscadmin.h"
+#include "storage/ipc.h"
+#include "storage/latch.h"
+#include "storage/lwlock.h"
+#include "storage/proc.h"
+#include "storage/shmem.h"
+
+#include "core/core.h"
+
+/* two workers for each of up to 64 databases */
+#define WAKE_SLOTS 128
+
+/* databases in which capture failed and nobody has yet ordered a resync */
+#define FAILURE_SLOTS 64
+
+typedef struct WakeSlot
+{
+	Oid			database;		/* InvalidOid: free */
+	EcWakeKind	kind;
+	int			pid;
+	Latch	   *latch;
+} WakeSlot;
+
+typedef struct WakeShared
+{
+	LWLock	   *lock;
+	WakeSlot	slots[WAKE_SLOTS];
+	Oid			failures[FAILURE_SLOTS];
+	bool		failures_overflow;	/* more than fit: every database */
+} WakeShared;
+
+static WakeShared *shared = NULL;
+static int	my_slot = -1;
+static bool wake_wanted[EC_WAKE_KINDS];
+static bool local_failure = false;
+
+static shmem_request_hook_type prev_shmem_request_hook = NULL;
+static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
+
+static void
+wake_shmem_request(void)
+{
+	if (prev_shmem_request_hook)
+		prev_shmem_request_hook();
+	RequestAddinShmemSpace(sizeof(WakeShared));
+	RequestNamedLWLockTranche("ecauto", 1);
+}
+
+static void
+wake_shmem_startup(void)
+{
+	bool		found;
+
+	if (prev_shmem_startup_hook)
+		prev_shmem_startup_hook();
+	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
+	shared = ShmemInitStruct("ecauto", sizeof(WakeShared), &found);
+	if (!found)
+	{
+		memset(shared, 0, sizeof(WakeShared));
+		shared->lock = &GetNamedLWLockTranche("ecauto")->lock;
+	}
+	LWLockRelease(AddinShmemInitLock);
+}
+
+/* Called at the end of every transaction of this process; must not raise. */
+static void
+wake_xact_callback(XactEvent event, void *arg)
+{
+	if (event != XACT_EVENT_COMMIT && event != XACT_EVENT_ABORT && event != XACT_EVENT_PREPARE)
+		return;
+	for (int kind = 0; kind < EC_WAKE_KINDS; kind++)
+	{
+		if (!wake_wanted[kind])
+			continue;
+		wake_wanted[kind] = false;
+		if (event == XACT_EVENT_COMMIT)
+			ec_wake_now(MyDatabaseId, kind);
+	}
+}
+
+/*
+ * Ask for shared memory if the library is being preloaded, and follow the
+ * ends of transactions.  Called once per process, by _PG_init().
+ */
+void
+ec_wake_init(void)
+{
+	if (process_shared_preload_libraries_in_progress)
+	{
+		prev_shmem_request_hook = shmem_request_hook;
+		shmem_request_hook = wake_shmem_request;
+		prev_shmem_startup_hook = shmem_startup_hook;
+		shmem_startup_hook = wake_shmem_startup;
+	}
+	RegisterXactCallback(wake_xact_callback, NULL);
+}
+
+/*
+ * Is ecauto preloaded, so that workers can be woken?
+ */
+bool
+ec_wake_available(void)
+{
+	return shared != NULL;
+}
+
+static void
+wake_unregister(int code, Datum arg)
+{
+	if (my_slot < 0)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	memset(&shared->slots[my_slot], 0, sizeof(WakeSlot));
+	LWLockRelease(shared->lock);
+	my_slot = -1;
+}
+
+/*
+ * Make this process the worker of its kind for its database, until it exits.
+ *
+ * Returns false if another live process has that place, if there is no shared
+ * memory, or if all slots are taken.
+ */
+bool
+ec_wake_register(EcWakeKind kind)
+{
+	int			chosen = -1;
+
+	if (shared == NULL)
+		return false;
+
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < WAKE_SLOTS; i++)
+	{
+		WakeSlot   *slot = &shared->slots[i];
+
+		if (slot->database == MyDatabaseId && slot->kind == kind)
+		{
+			chosen = -1;
+			break;
+		}
+		if (slot->database == InvalidOid && chosen < 0)
+			chosen = i;
+	}
+	if (chosen >= 0)
+	{
+		WakeSlot   *slot = &shared->slots[chosen];
+
+		slot->database = MyDatabaseId;
+		slot->kind = kind;
+		slot->pid = MyProcPid;
+		slot->latch = MyLatch;
+		my_slot = chosen;
+	}
+	LWLockRelease(shared->lock);
+
+	if (chosen >= 0)
+		before_shmem_exit(wake_unregister, (Datum) 0);
+	return chosen >= 0;
+}
+
+/*
+ * Wake the worker when the current transaction commits.
+ */
+void
+ec_wake_at_commit(EcWakeKind kind)
+{
+	wake_wanted[kind] = true;
+}
+
+/*
+ * Wake the worker of a database at once; does nothing if there is none.
+ */
+void
+ec_wake_now(Oid database, EcWakeKind kind)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < WAKE_SLOTS; i++)
+		if (shared->slots[i].database == database && shared->slots[i].kind == kind)
+			SetLatch(shared->slots[i].latch);
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Process id of the worker of a database; 0 if there is none.
+ */
+int
+ec_wake_pid(Oid database, EcWakeKind kind)
+{
+	int			pid = 0;
+
+	if (shared == NULL)
+		return 0;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < WAKE_SLOTS; i++)
+		if (shared->slots[i].database == database && shared->slots[i].kind == kind)
+			pid = shared->slots[i].pid;
+	LWLockRelease(shared->lock);
+	return pid;
+}
+
+/*
+ * Remember that capture lost notes in this database, where a rolled-back
+ * transaction cannot undo it.  The next tick resyncs every role.
+ */
+void
+ec_capture_failure_report(void)
+{
+	int			place = -1;
+
+	local_failure = true;
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < FAILURE_SLOTS; i++)
+	{
+		if (shared->failures[i] == MyDatabaseId)
+		{
+			place = i;
+			break;
+		}
+		if (shared->failures[i] == InvalidOid && place < 0)
+			place = i;
+	}
+	if (place >= 0)
+		shared->failures[place] = MyDatabaseId;
+	else
+		shared->failures_overflow = true;
+	LWLockRelease(shared->lock);
+}
+
+/*
+ * Did capture lose notes in this database since the last call?
+ */
+bool
+ec_capture_failure_take(void)
+{
+	bool		taken = local_failure;
+
+	local_failure = false;
+	if (shared == NULL)
+		return taken;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	for (int i = 0; i < FAILURE_SLOTS; i++)
+	{
+		if (shared->failures[i] == MyDatabaseId)
+		{
+			shared->failures[i] = InvalidOid;
+			taken = true;
+		}
+	}
+	taken = taken || shared->failures_overflow;
+	LWLockRelease(shared->lock);
+	return taken;
+}

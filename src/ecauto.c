@@ -1,0 +1,34 @@
+/*-------------------------------------------------------------------------
+ *
+ * ecauto.c
+ *		Module entry: what happens when the library is loaded.
+ *
+ * The only file that knows all domains.  Each of them registers here what it
+ * hooks into the server; the order of the tick's phases is the order below.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "fmgr.h"
+
+#include "core/core.h"
+#include "event/event.h"
+#include "flow/flow.h"
+#include "shop/shop.h"
+#include "worker/worker.h"
+
+EC_MODULE_MAGIC;
+
+void		_PG_init(void);
+
+void
+_PG_init(void)
+{
+	ec_settings_init();
+	ec_wake_init();
+	ec_capture_init();
+	ec_tick_add_phase("event", ec_event_tick);
+	ec_tick_add_phase("flow", ec_flow_tick);
+	ec_worker_init();
+}

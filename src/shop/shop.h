@@ -1,0 +1,105 @@
+/*-------------------------------------------------------------------------
+ *
+ * shop.h
+ *		How ecauto sees a shop: roles, their queries, the tables behind them.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef EC_SHOP_H
+#define EC_SHOP_H
+
+#include "access/tupdesc.h"
+#include "core/core.h"
+#include "utils/tuplestore.h"
+
+/* ---- shop_role.c: what roles there are ---- */
+
+typedef enum EcColumnNeed
+{
+	EC_REQUIRED,				/* the query must return it */
+	EC_DEFAULTED,				/* if it is missing, deflt stands for it */
+	EC_OPTIONAL					/* NULL if it is missing */
+} EcColumnNeed;
+
+/* One canonical column of a role (DESIGN.md section 3). */
+typedef struct EcColumn
+{
+	const char *name;
+	Oid			type;			/* TEXTOID, NUMERICOID, BOOLOID, TIMESTAMPTZOID or DATEOID */
+	EcColumnNeed need;
+	const char *deflt;			/* SQL expression for EC_DEFAULTED */
+} EcColumn;
+
+typedef struct EcRole
+{
+	const char *name;
+	bool		many;			/* several rows a key */
+	bool		needed;			/* no shop works without it */
+	const char *feature;		/* what is switched off without it */
+	const EcColumn *columns;
+	int			ncolumns;
+} EcRole;
+
+extern const EcRole ec_roles[];
+extern const int ec_nroles;
+
+extern const EcRole *ec_role_find(const char *name);	/* NULL if there is none */
+extern const EcRole *ec_role_get(const char *name); /* raises undefined_object */
+
+/* ---- shop_binding.c: the query a role is bound to ---- */
+
+typedef struct EcBinding
+{
+	const EcRole *role;
+	char	   *query;			/* one SELECT, no semicolon */
+	Oid			definer;		/* it runs as this role ... */
+	char	   *search_path;	/* ... with this search_path */
+	char	  **types;			/* per canonical column: type the query returns, as SQL
+								 * text; NULL if the query has no such column */
+	bool		broken;			/* last run failed; nothing is read until it heals */
+	bool		resync;			/* every key is to be compared */
+} EcBinding;
+
+/*
+ * The binding of a role, allocated in the current context; NULL if unbound.
+ * Error if its definer no longer exists.
+ */
+extern EcBinding *ec_binding_get(const char *role);
+
+/*
+ * Run the role's query as its definer and return its rows in a new
+ * tuplestore, with exactly the canonical columns in canonical order and type
+ * ("key" and other keys as text COLLATE "C").
+ *
+ * keys: text[] of keys, compared with column "by" (usually "key") in that
+ * column's native type, so that the shop's index serves; NULL for all rows.
+ * limit: at most that many rows; 0 for all.
+ * *desc is allocated in the current context.  Errors: whatever the query
+ * raises; callers who must go on run it in a subtransaction.
+ */
+extern Tuplestorestate *ec_binding_fetch(const EcBinding *binding, const char *by,
+										 ArrayType *keys, int64 limit,
+										 TupleDesc *desc, int64 *nrows);
+
+/* Mark a role broken with the error that showed it, or healed. */
+extern void ec_binding_set_broken(const char *role, const ErrorData *error);
+extern void ec_binding_set_healed(const char *role);
+extern void ec_binding_set_resync(const char *role, bool resync);	/* NULL: every role */
+
+/* ---- shop_source.c: which tables tell that a key changed ---- */
+
+/*
+ * Turn keys noted for a tap (a table and its noted column) into keys of the
+ * roles that listen to it.  noted: text[]; NULL for "every key".  Calls add()
+ * once per role with a text[] (or NULL for "every key").  A source whose
+ * resolving query fails marks its role broken and is left out.
+ */
+typedef void (*EcSourceAdd) (const char *role, ArrayType *keys, void *arg);
+extern void ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg);
+
+/* ---- shop_capture.c: the trigger ---- */
+
+extern void ec_capture_init(void);
+extern void ec_capture_flush(void); /* write this transaction's notes now */
+
+#endif							/* EC_SHOP_H */
