@@ -1,0 +1,6 @@
+#include "event/event.h"
+
+void
+ec_event_tick(EcTick *tick)
+{
+}

@@ -1,0 +1,6 @@
+#include "flow/flow.h"
+
+void
+ec_flow_tick(EcTick *tick)
+{
+}

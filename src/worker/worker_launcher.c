@@ -1,0 +1,6 @@
+#include "worker/worker.h"
+
+void
+ec_worker_init(void)
+{
+}
