@@ -7,12 +7,12 @@
 # errors (CI does), COVERAGE=1 builds for gcov.
 
 EXTENSION = ecauto
-VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ecauto.control)
+EC_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ecauto.control)
 
 MODULE_big = ecauto
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
-DATA_built = ecauto--$(VERSION).sql
+DATA_built = ecauto--$(EC_VERSION).sql
 SQL_DOMAINS = $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/modules.txt)
 SQL_SOURCES = $(sort $(wildcard sql/*/*.sql sql/*/*/*.sql))
 
@@ -41,8 +41,8 @@ include $(PGXS)
 # PGXS knows nothing of our headers.
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
-ecauto--$(VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_SOURCES)
-	sh sql/assemble.sh "$(VERSION)" $(SQL_DOMAINS) > $@.tmp
+ecauto--$(EC_VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_SOURCES)
+	sh sql/assemble.sh "$(EC_VERSION)" $(SQL_DOMAINS) > $@.tmp
 	mv $@.tmp $@
 
 .PHONY: pgtap isolation bench demo demo-stop test headerscheck check-modules format format-check coverage

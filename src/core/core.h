@@ -14,6 +14,7 @@
 
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 /* schemas; DESIGN.md section 2 says why there are two */

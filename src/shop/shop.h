@@ -8,8 +8,10 @@
 #ifndef EC_SHOP_H
 #define EC_SHOP_H
 
-#include "access/tupdesc.h"
 #include "core/core.h"
+
+#include "access/tupdesc.h"
+#include "utils/array.h"
 #include "utils/tuplestore.h"
 
 /* ---- shop_role.c: what roles there are ---- */
