@@ -31,7 +31,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	latest constant integer := 1;
-	version integer := 0;
+	have integer := 0;
 	owner name;
 BEGIN
 	PERFORM pg_advisory_xact_lock(25955, 2);
@@ -58,21 +58,21 @@ BEGIN
 	END IF;
 
 	IF to_regclass('ecauto_data.schema_version') IS NOT NULL THEN
-		SELECT coalesce(max(v.version), 0) INTO version FROM ecauto_data.schema_version v;
+		SELECT coalesce(max(v.version), 0) INTO have FROM ecauto_data.schema_version v;
 	END IF;
-	IF version > latest THEN
+	IF have > latest THEN
 		RAISE EXCEPTION 'the state is newer than the extension'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
-				DETAIL = format('The state is of version %s, the extension makes version %s.', version, latest),
+				DETAIL = format('The state is of version %s, the extension makes version %s.', have, latest),
 				HINT = 'Install the newer extension and run ALTER EXTENSION ecauto UPDATE.';
 	END IF;
 
-	WHILE version < latest LOOP
-		version := version + 1;
-		EXECUTE format('SELECT ecauto.state_step_%s()', to_char(version, 'FM000'));
-		INSERT INTO ecauto_data.schema_version (version) VALUES (setup.version);
+	WHILE have < latest LOOP
+		have := have + 1;
+		EXECUTE format('SELECT ecauto.state_step_%s()', to_char(have, 'FM000'));
+		INSERT INTO ecauto_data.schema_version (version) VALUES (have);
 	END LOOP;
-	RETURN version;
+	RETURN have;
 END
 $$;
 COMMENT ON FUNCTION ecauto.setup() IS
