@@ -17,9 +17,9 @@ SQL_DOMAINS = $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/modules.txt)
 SQL_SOURCES = $(sort $(wildcard sql/*/*.sql sql/*/*/*.sql))
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
-REGRESS_OPTS = --inputdir=test --expecteddir=.
+REGRESS_OPTS = --inputdir=test --load-extension=ecauto
 ISOLATION = $(sort $(patsubst test/specs/%.spec,%,$(wildcard test/specs/*.spec)))
-ISOLATION_OPTS = --inputdir=test --expecteddir=expected/isolation
+ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=ecauto
 
 EXTRA_CLEAN = ecauto--*.sql build results tmp_check output_iso log
 

@@ -1,0 +1,25 @@
+#!/bin/sh
+# The Makefile's targets that are not PGXS's.
+#
+#   target.sh test|pgtap|isolation|headerscheck|check-modules|demo|demo-stop|
+#             bench|format|format-check|coverage
+set -eu
+here=$(dirname "$0")
+
+case $1 in
+test) exec sh "$here/all.sh" ;;
+pgtap) TESTS_ONLY=^test/pgtap/ exec sh "$here/all.sh" ;;
+isolation) TESTS_ONLY=^test/checks/isolation exec sh "$here/all.sh" ;;
+headerscheck) exec perl "$here/checks/headers.pl" ;;
+check-modules) exec perl "$here/checks/modules.pl" ;;
+demo) exec sh "$here/demo.sh" ;;
+demo-stop) exec sh "$here/demo.sh" stop ;;
+bench) exec sh "$here/bench/run.sh" ;;
+format) exec sh "$here/format.sh" ;;
+format-check) exec sh "$here/format.sh" check ;;
+coverage) exec sh "$here/coverage.sh" ;;
+*)
+	echo "target.sh: there is no target $1" >&2
+	exit 2
+	;;
+esac
