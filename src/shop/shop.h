@@ -19,8 +19,8 @@
 typedef enum EcColumnNeed
 {
 	EC_REQUIRED,				/* the query must return it */
-	EC_DEFAULTED,				/* if it is missing, deflt stands for it */
-	EC_OPTIONAL					/* NULL if it is missing */
+	EC_DEFAULTED,				/* it need not; deflt then stands for it */
+	EC_OPTIONAL					/* it need not; NULL then stands for it */
 } EcColumnNeed;
 
 /* One canonical column of a role (DESIGN.md section 3). */
@@ -29,7 +29,12 @@ typedef struct EcColumn
 	const char *name;
 	Oid			type;			/* TEXTOID, NUMERICOID, BOOLOID, TIMESTAMPTZOID or DATEOID */
 	EcColumnNeed need;
-	const char *deflt;			/* SQL expression for EC_DEFAULTED */
+	bool		is_key;			/* of any type in the shop; text COLLATE "C" here */
+	const char *deflt;			/* SQL expression over the query's columns, as "q";
+								 * stands for NULL too, so such a column is never NULL;
+								 * or NULL */
+	const char *allowed;		/* SQL list of the only values it may have, or NULL */
+	const char *form;			/* function that brings values to one form, or NULL */
 } EcColumn;
 
 typedef struct EcRole
@@ -47,6 +52,8 @@ extern const int ec_nroles;
 
 extern const EcRole *ec_role_find(const char *name);	/* NULL if there is none */
 extern const EcRole *ec_role_get(const char *name); /* raises undefined_object */
+extern const EcColumn *ec_role_column(const EcRole *role, const char *name);	/* NULL if there is none */
+extern char *ec_role_column_list(const EcRole *role);	/* for hints */
 
 /* ---- shop_binding.c: the query a role is bound to ---- */
 
@@ -56,8 +63,8 @@ typedef struct EcBinding
 	char	   *query;			/* one SELECT, no semicolon */
 	Oid			definer;		/* it runs as this role ... */
 	char	   *search_path;	/* ... with this search_path */
-	char	  **types;			/* per canonical column: type the query returns, as SQL
-								 * text; NULL if the query has no such column */
+	char	  **types;			/* per canonical column: base type of what the query
+								 * returns, as SQL text; NULL if it has no such column */
 	bool		broken;			/* last run failed; nothing is read until it heals */
 	bool		resync;			/* every key is to be compared */
 } EcBinding;
@@ -77,16 +84,59 @@ extern EcBinding *ec_binding_get(const char *role);
  * column's native type, so that the shop's index serves; NULL for all rows.
  * limit: at most that many rows; 0 for all.
  * *desc is allocated in the current context.  Errors: whatever the query
- * raises; callers who must go on run it in a subtransaction.
+ * raises; callers who must go on run it in a subtransaction.  The tuplestore
+ * outlives that: it lasts until tuplestore_end(), which the caller owes, or
+ * the end of the transaction.
+ *
+ * The rows are those of a new snapshot (under READ COMMITTED), so whatever
+ * committed before the call, or was done in this transaction, is seen.
  */
 extern Tuplestorestate *ec_binding_fetch(const EcBinding *binding, const char *by,
 										 ArrayType *keys, int64 limit,
 										 TupleDesc *desc, int64 *nrows);
 
+/*
+ * For the rest of this domain: run a statement on the state as its owner,
+ * while connected to SPI; the role that a stored piece of SQL runs as.
+ */
+extern void ec_shop_state_run(const char *sql, int nargs, const Oid *types,
+							  const Datum *values, const char *nulls);
+extern Oid	ec_shop_definer(const char *name, const char *what);
+
 /* Mark a role broken with the error that showed it, or healed. */
 extern void ec_binding_set_broken(const char *role, const ErrorData *error);
 extern void ec_binding_set_healed(const char *role);
 extern void ec_binding_set_resync(const char *role, bool resync);	/* NULL: every role */
+
+/* ---- shop_query.c: SQL text that users give us ---- */
+
+/* The output of a query, as its author wrote it. */
+typedef struct EcQueryColumn
+{
+	char	   *name;
+	Oid			type;			/* as returned, perhaps a domain */
+	int			location;		/* byte offset in the text */
+} EcQueryColumn;
+
+typedef struct EcQueryShape
+{
+	char	   *text;			/* the one statement, without semicolon */
+	EcQueryColumn *columns;
+	int			ncolumns;
+	Oid		   *params;			/* types of $1, $2, ... as inferred */
+	int			nparams;
+} EcQueryShape;
+
+extern EcQueryShape *ec_query_check(const char *what, const char *text, int maxparams);
+extern void ec_expression_check(const char *what, const char *text, char **column);
+extern void ec_query_error(const char *text, int location);
+extern Oid	ec_query_base_type(Oid type, char **sql);
+
+/* ---- shop_bind.c ---- */
+
+extern void ec_shop_require(const char *what);
+extern bool ec_shop_attached(void);
+extern int64 ec_bind_role(const EcRole *role, const char *query);
 
 /* ---- shop_source.c: which tables tell that a key changed ---- */
 

@@ -1,0 +1,22 @@
+CREATE OR REPLACE FUNCTION ecauto.role_columns()
+RETURNS TABLE (role text, "column" text, type text, need text, "default" text)
+AS 'MODULE_PATHNAME', 'ecauto_role_columns'
+LANGUAGE C STABLE STRICT PARALLEL SAFE ROWS 100;
+COMMENT ON FUNCTION ecauto.role_columns() IS
+'the roles that a shop can have and their columns; need: required in a query bound to the role, defaulted (the default stands for a missing column) or optional (NULL does)';
+
+CREATE OR REPLACE FUNCTION ecauto.bind_role(role text, query text)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'ecauto_bind_role'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.bind_role(text, text) IS
+'binds a role to a query that returns its columns from the shop''s tables, and returns the number of rows; the query runs as the current role with the current search_path; replaces what was bound, heals a broken role';
+REVOKE ALL ON FUNCTION ecauto.bind_role(text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.bind_table(role text, relation regclass, columns jsonb)
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'ecauto_bind_table'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.bind_table(text, regclass, jsonb) IS
+'binds a role to a table or view: columns maps columns of the role to columns of the relation, to SQL expressions over them or to constants; if the key is a column of a table, that table is registered as a source too; returns the number of rows';
+REVOKE ALL ON FUNCTION ecauto.bind_table(text, regclass, jsonb) FROM PUBLIC;
