@@ -12,7 +12,7 @@ build_into()
 	export PATH
 
 	# what was built otherwise is built again
-	how="$PG_CONFIG $PGMAJOR ${WERROR:-} ${COVERAGE:-} $(cksum < "$build/src/Makefile")"
+	how="$pg_config $PGMAJOR ${WERROR:-} ${COVERAGE:-} $(cksum < "$build/src/Makefile")"
 	if [ "$(cat "$build/src/.built-for" 2>/dev/null)" != "$how" ]; then
 		quietly as_server make -s -C "$build/src" clean with_llvm=no
 		printf '%s' "$how" | as_server tee "$build/src/.built-for" >/dev/null
