@@ -38,7 +38,7 @@ mmdebstrap --quiet --variant=minbase --mode=root "${options[@]}" "$suite" "$root
 mkdir "$root/root/ecauto"
 git -C "$top" archive HEAD | tar -C "$root/root/ecauto" -xf -
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
-for tool in psql pg_config make cc prove; do
+for tool in psql pg_config make cc; do
 	[ ! -e "$root/usr/bin/$tool" ] || { echo "error: $tool is there already" >&2; exit 1; }
 done
 shared=
