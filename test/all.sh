@@ -24,7 +24,7 @@ PERL5LIB=$(dirname "$("$pg_config" --pgxs)")/../test/perl perl -MIPC::Run -MPost
 start_dir=$PWD
 enter_build
 exec 9>"$build/lock"
-flock -n 9 || die "another run works in $build"
+flock -w 1800 9 || die "another run works in $build"
 
 copy_source
 build_into pg

@@ -59,16 +59,22 @@ as_root()
 
 apt()
 {
-	as_root env DEBIAN_FRONTEND=noninteractive apt-get -q "$@" </dev/null >&2
+	as_root env DEBIAN_FRONTEND=noninteractive \
+		apt-get -q -o Dpkg::Use-Pty=0 "$@" </dev/null >>"$log" 2>&1
 }
 
 # twice COMMAND...: mirrors hiccup
 twice()
 {
-	"$@" || { sleep 5; "$@"; }
+	"$@" || { sleep 5; "$@"; } || {
+		tail -n 30 "$log" >&2
+		die "failed: $*"
+	}
 }
 
-say "installing what is missing"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+say "asking apt what there is"
 twice apt update
 
 # The version that Debian has, if nobody chose one.
@@ -92,8 +98,9 @@ if [ ! -e "$no_service" ]; then
 	printf '#!/bin/sh\nexit 101\n' | as_root tee "$no_service" >/dev/null
 	as_root chmod 755 "$no_service"
 fi
-trap 'as_root rm -f $restore' EXIT
+trap 'as_root rm -f $restore; rm -f "$log"' EXIT
 trap 'exit 1' HUP INT TERM
 
+say "installing $missing"
 # shellcheck disable=SC2086 # a list
 twice apt install -y --no-install-recommends $missing
