@@ -15,7 +15,7 @@
  *		SMTP_PORT=40002
  *		SINK_PID=1234
  *
- * SIGTERM or SIGINT ends it.
+ * SIGTERM or SIGINT ends it.  What an earlier one wrote into DIR is forgotten.
  *
  * Every request becomes a line of JSON in DIR/http.jsonl at about the time it is
  * answered; with --quiet none (they are counted all the same):
@@ -1628,8 +1628,8 @@ main(int argc, char **argv)
 		limit.rlim_cur = limit.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &limit);
 	}
-	http_log = log_open("http.jsonl", "a");
-	smtp_log = log_open("smtp.jsonl", "a");
+	http_log = log_open("http.jsonl", "w");
+	smtp_log = log_open("smtp.jsonl", "w");
 	epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	smtp_listener.smtp = true;
 	if (http_port >= 0)
