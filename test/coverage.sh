@@ -6,6 +6,9 @@ set -eu
 . "$(dirname "$0")/env.sh"
 build=$build-coverage
 
+# counts of an earlier run
+[ ! -d "$build/src" ] || find "$build/src" -name '*.gcda' -delete
+
 status=0
 ECAUTO_BUILD=$build COVERAGE=1 sh "$top/test/all.sh" "$@" || status=$?
 

@@ -9,6 +9,9 @@
 #   PG_CONFIG      the server to build for; or
 #   PGMAJOR        its major version (default: one that is installed, or 15)
 
+# "make test PG_CONFIG=..." must not reach the makes that we call
+unset MAKEFLAGS MFLAGS MAKEOVERRIDES MAKELEVEL
+
 top=$(cd "$(dirname "$0")/.." && pwd -P)
 uid=$(id -u)
 if [ "$uid" = 0 ]; then

@@ -4,7 +4,7 @@
  *		An HTTP and an SMTP server that take everything, remember it, and
  *		misbehave on request: for tests, the demonstration and benchmarks.
  *
- *	cc -O2 -Wall -Wextra -o sink test/sink/*.c
+ *	cc -O2 -Wall -Wextra -o sink sink.c
  *	sink --dir DIR [--http PORT] [--smtp PORT] [--quiet] [--auth USER:PASSWORD]
  *		 [--without EXTENSION]... [--max-size BYTES] [--fault NAME[:VALUE]]...
  *
