@@ -10,6 +10,31 @@
 
 #include "core/core.h"
 
+/* ---- event_tick.c ---- */
 extern void ec_event_tick(EcTick *tick);
+
+/* ---- event_diff.c ---- */
+
+/*
+ * How one role's rows are compared with what was seen.  The rows the shop
+ * has now are in the relation "shop_now" (and "shop_lines", if lines_role is
+ * given), which exist only for the statement.
+ */
+typedef struct EcDiff
+{
+	const char *role;
+	const char *lines_role;		/* role of the parts, or NULL */
+	const char *lines_by;		/* column of lines_role that holds our key */
+	const char *seen;			/* what was seen: table in ecauto_data */
+	const char *statement;		/* "%s" stands for the condition on seen keys; $1 keys
+								 * text[], $2 time of the events, $3 boolean: write no
+								 * events; inserts the events last */
+} EcDiff;
+
+extern const EcDiff ec_diffs[];
+extern const int ec_ndiffs;
+
+/* ---- event_partition.c ---- */
+extern void ec_event_partition_ensure(TimestampTz at);
 
 #endif							/* EC_EVENT_H */
