@@ -112,7 +112,7 @@ CREATE TABLE ecauto_data.event (
 	old jsonb,
 	new jsonb
 ) PARTITION BY RANGE (at);
-CREATE INDEX event_at_idx ON ecauto_data.event USING brin (at) WITH (pages_per_range = 16);
+CREATE INDEX event_at_idx ON ecauto_data.event (at);
 CREATE INDEX event_customer_idx ON ecauto_data.event (customer, at) WHERE customer IS NOT NULL;
 CREATE INDEX event_session_idx ON ecauto_data.event (session, at) WHERE session IS NOT NULL;
 COMMENT ON TABLE ecauto_data.event IS

@@ -45,6 +45,9 @@
 /* above this, a kept plan made for few keys is not to be trusted */
 #define KEYS_FOR_KEPT_PLAN 1000
 
+/* memory for each sort and hash of a comparison, in kB: KEYS_PER_STATEMENT fit */
+#define WORK_MEM_KB 65536
+
 /* how long a worker leaves a broken role alone, in ms */
 #define BROKEN_REST 5000
 
@@ -68,11 +71,68 @@ typedef struct TickWork
 typedef struct TapNotes
 {
 	int			tap;
-	bool		all;
-	ArrayType  *keys;
+	bool		all;			/* every key may have changed */
+	Datum	   *keys;			/* text, with repetitions */
+	int			nkeys;
+	int			size;
 } TapNotes;
 
 /* ---- taking notes from the log ---- */
+
+static TapNotes *
+notes_of_tap(List **list, int tap)
+{
+	TapNotes   *notes;
+	ListCell   *lc;
+
+	foreach(lc, *list)
+	{
+		notes = lfirst(lc);
+		if (notes->tap == tap)
+			return notes;
+	}
+	notes = palloc0(sizeof(TapNotes));
+	notes->tap = tap;
+	*list = lappend(*list, notes);
+	return notes;
+}
+
+/* Make room for n more elements of an array that lives in the current context. */
+static void
+keys_reserve(Datum **keys, int *size, int used, int n)
+{
+	int			needed = used + n;
+
+	if (needed <= *size)
+		return;
+	*size = Max(needed, *size * 2);
+	*keys = *keys == NULL
+		? MemoryContextAllocHuge(CurrentMemoryContext, *size * sizeof(Datum))
+		: repalloc_huge(*keys, *size * sizeof(Datum));
+}
+
+/* Add one row of the log; the array is copied into the current context. */
+static void
+notes_add(TapNotes *notes, Datum keys, bool isnull, EcTick *tick)
+{
+	Datum	   *elements;
+	bool	   *nulls;
+	int			n;
+
+	if (isnull)
+	{
+		notes->all = true;
+		tick->noted++;
+		return;
+	}
+	deconstruct_array(DatumGetArrayTypePCopy(keys), TEXTOID, -1, false, TYPALIGN_INT,
+					  &elements, &nulls, &n);
+	keys_reserve(&notes->keys, &notes->size, notes->nkeys, n);
+	for (int i = 0; i < n; i++)
+		if (!nulls[i])
+			notes->keys[notes->nkeys++] = elements[i];
+	tick->noted += n;
+}
 
 /*
  * Take the notes that have rested long enough; returns a list of TapNotes.
@@ -81,7 +141,6 @@ static List *
 notes_take(EcTick *tick)
 {
 	static const Oid types[] = {TIMESTAMPTZOID};
-	TimestampTz cutoff;
 	Datum		args[1];
 	List	   *result = NIL;
 	MemoryContext outer = CurrentMemoryContext;
@@ -91,37 +150,25 @@ notes_take(EcTick *tick)
 
 	ec_capture_flush();
 	/* rows rest by the system's clock: what is waited for is other processes */
-	cutoff = GetCurrentTimestamp() - (int64) ec_guc_settle_time * 1000;
-	args[0] = TimestampTzGetDatum(cutoff);
+	args[0] = TimestampTzGetDatum(GetCurrentTimestamp() - (int64) ec_guc_settle_time * 1000);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	plan = ec_plan("WITH taken AS ("
-				   "DELETE FROM ecauto_data.change_log WHERE at <= $1 RETURNING tap, keys) "
-				   "SELECT t.tap, pg_catalog.bool_or(t.keys IS NULL), pg_catalog.count(*), "
-				   "pg_catalog.array_agg(DISTINCT k.key) FILTER (WHERE k.key IS NOT NULL) "
-				   "FROM taken t LEFT JOIN LATERAL pg_catalog.unnest(t.keys) k(key) ON true "
-				   "GROUP BY t.tap",
+	plan = ec_plan("DELETE FROM ecauto_data.change_log WHERE at <= $1 RETURNING tap, keys",
 				   1, types);
-	if (SPI_execute_plan(plan, args, NULL, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(plan, args, NULL, false, 0) != SPI_OK_DELETE_RETURNING)
 		elog(ERROR, "could not take notes from the change log");
 	table = SPI_tuptable;
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(outer);
-		TapNotes   *notes = palloc0(sizeof(TapNotes));
 		HeapTuple	tuple = table->vals[i];
 		bool		isnull;
-		Datum		value;
+		int			tap = DatumGetInt32(SPI_getbinval(tuple, table->tupdesc, 1, &isnull));
+		Datum		keys = SPI_getbinval(tuple, table->tupdesc, 2, &isnull);
 
-		notes->tap = DatumGetInt32(SPI_getbinval(tuple, table->tupdesc, 1, &isnull));
-		notes->all = DatumGetBool(SPI_getbinval(tuple, table->tupdesc, 2, &isnull));
-		tick->noted += DatumGetInt64(SPI_getbinval(tuple, table->tupdesc, 3, &isnull));
-		value = SPI_getbinval(tuple, table->tupdesc, 4, &isnull);
-		if (!isnull)
-			notes->keys = DatumGetArrayTypePCopy(value);
-		result = lappend(result, notes);
+		notes_add(notes_of_tap(&result, tap), keys, isnull, tick);
 		MemoryContextSwitchTo(spi);
 	}
 	SPI_freetuptable(table);
@@ -173,17 +220,12 @@ work_add(const char *role, ArrayType *keys, void *arg)
 	}
 
 	old = MemoryContextSwitchTo(work->context);
-	deconstruct_array(keys, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
-	if (rw->nkeys + n > rw->size)
-	{
-		rw->size = Max(rw->nkeys + n, rw->size * 2);
-		rw->keys = rw->keys == NULL
-			? MemoryContextAllocHuge(work->context, rw->size * sizeof(Datum))
-			: repalloc_huge(rw->keys, rw->size * sizeof(Datum));
-	}
+	deconstruct_array((ArrayType *) PG_DETOAST_DATUM_COPY(PointerGetDatum(keys)),
+					  TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	keys_reserve(&rw->keys, &rw->size, rw->nkeys, n);
 	for (int i = 0; i < n; i++)
 		if (!nulls[i])
-			rw->keys[rw->nkeys++] = PointerGetDatum(DatumGetTextPCopy(elements[i]));
+			rw->keys[rw->nkeys++] = elements[i];
 	MemoryContextSwitchTo(old);
 }
 
@@ -199,16 +241,17 @@ compare_text(const void *a, const void *b)
 	return order != 0 ? order : nleft - nright;
 }
 
-static void
-keys_unique(RoleWork *rw)
+/* Sort keys and drop repetitions; returns how many are left. */
+static int
+keys_unique(Datum *keys, int nkeys)
 {
 	int			n = 0;
 
-	qsort(rw->keys, rw->nkeys, sizeof(Datum), compare_text);
-	for (int i = 0; i < rw->nkeys; i++)
-		if (n == 0 || compare_text(&rw->keys[n - 1], &rw->keys[i]) != 0)
-			rw->keys[n++] = rw->keys[i];
-	rw->nkeys = n;
+	qsort(keys, nkeys, sizeof(Datum), compare_text);
+	for (int i = 0; i < nkeys; i++)
+		if (n == 0 || compare_text(&keys[n - 1], &keys[i]) != 0)
+			keys[n++] = keys[i];
+	return n;
 }
 
 /* ---- reading the shop and comparing ---- */
@@ -285,6 +328,17 @@ relation_register(const char *name, const ShopNow *now)
 }
 
 /*
+ * Let a comparison of many keys work in memory; ec_as_end() undoes it.
+ */
+static void
+work_mem_raise(void)
+{
+	if (work_mem < WORK_MEM_KB)
+		(void) set_config_option("work_mem", CppAsString2(WORK_MEM_KB), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
  * Compare rows of the shop with what was seen.  keys: NULL for all.
  * Returns the number of events.
  */
@@ -311,6 +365,7 @@ diff_run(const EcDiff *diff, const ShopNow *now, const ShopNow *lines,
 	relation_register("shop_now", now);
 	if (diff->lines_role != NULL)
 		relation_register("shop_lines", lines);
+	work_mem_raise();
 	if (keys != NULL && nkeys <= KEYS_FOR_KEPT_PLAN)
 	{
 		if (SPI_execute_plan(ec_plan(statement, 3, types), args, nulls, false, 0) != SPI_OK_INSERT)
@@ -436,7 +491,7 @@ role_run(EcTick *tick, RoleWork *rw)
 		error = role_compare(tick, rw->diff, binding, NULL, 0, !loaded);
 	else
 	{
-		keys_unique(rw);
+		rw->nkeys = keys_unique(rw->keys, rw->nkeys);
 		for (int i = 0; i < rw->nkeys && error == NULL; i += KEYS_PER_STATEMENT)
 		{
 			CHECK_FOR_INTERRUPTS();
@@ -489,8 +544,14 @@ ec_event_tick(EcTick *tick)
 	foreach(lc, notes_take(tick))
 	{
 		TapNotes   *notes = lfirst(lc);
+		ArrayType  *keys = NULL;
 
-		ec_source_resolve(notes->tap, notes->all ? NULL : notes->keys, work_add, &work);
+		if (!notes->all)
+		{
+			notes->nkeys = keys_unique(notes->keys, notes->nkeys);
+			keys = construct_array(notes->keys, notes->nkeys, TEXTOID, -1, false, TYPALIGN_INT);
+		}
+		ec_source_resolve(notes->tap, keys, work_add, &work);
 	}
 
 	ec_event_partition_ensure(tick->at);

@@ -103,6 +103,8 @@ extern void ec_shop_state_run(const char *sql, int nargs, const Oid *types,
 							  const Datum *values, const char *nulls);
 extern Oid	ec_shop_definer(const char *name, const char *what);
 
+extern TupleDesc ec_role_tupdesc(const EcRole *role);
+
 /* Mark a role broken with the error that showed it, or healed. */
 extern void ec_binding_set_broken(const char *role, const ErrorData *error);
 extern void ec_binding_set_healed(const char *role);

@@ -210,8 +210,11 @@ binding_statement(const EcBinding *binding, const char *by)
 	return sql.data;
 }
 
-static TupleDesc
-role_descriptor(const EcRole *role)
+/*
+ * What rows of a role look like; in the current context.
+ */
+TupleDesc
+ec_role_tupdesc(const EcRole *role)
 {
 	TupleDesc	desc = CreateTemplateTupleDesc(role->ncolumns);
 
@@ -235,7 +238,7 @@ ec_binding_fetch(const EcBinding *binding, const char *by, ArrayType *keys, int6
 	char	   *statement = binding_statement(binding, keys != NULL ? by : NULL);
 	int			nkeys = 0;
 
-	*desc = role_descriptor(binding->role);
+	*desc = ec_role_tupdesc(binding->role);
 	if (keys != NULL)
 		nkeys = ArrayGetNItems(ARR_NDIM(keys), ARR_DIMS(keys));
 
