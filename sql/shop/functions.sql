@@ -20,3 +20,19 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.bind_table(text, regclass, jsonb) IS
 'binds a role to a table or view: columns maps columns of the role to columns of the relation, to SQL expressions over them or to constants; if the key is a column of a table, that table is registered as a source too; returns the number of rows';
 REVOKE ALL ON FUNCTION ecauto.bind_table(text, regclass, jsonb) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.bind_source(role text, relation text, key_column text, resolve text DEFAULT NULL)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ecauto_bind_source'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.bind_source(text, text, text, text) IS
+'says that a changed row of a table tells that a row of a role may have changed: which column to note, and, unless it holds the role''s key, a query that turns the noted values ($1, an array or a single one) into keys of the role; runs as the current role with the current search_path';
+REVOKE ALL ON FUNCTION ecauto.bind_source(text, text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.resolve_source(tap integer, noted text[])
+RETURNS TABLE (role text, keys text[])
+AS 'MODULE_PATHNAME', 'ecauto_resolve_source'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.resolve_source(integer, text[]) IS
+'what tick() makes of values noted for a tap (see ecauto_data.source): the roles that listen and their keys; NULL stands for every key';
+REVOKE ALL ON FUNCTION ecauto.resolve_source(integer, text[]) FROM PUBLIC;

@@ -138,7 +138,19 @@ extern Oid	ec_query_base_type(Oid type, char **sql);
 
 extern void ec_shop_require(const char *what);
 extern bool ec_shop_attached(void);
+extern char *ec_shop_search_path(void);
 extern int64 ec_bind_role(const EcRole *role, const char *query);
+
+/* ---- shop_try.c: run what may fail, and go on ---- */
+
+/*
+ * Run something in a subtransaction.  NULL if it went well; else the error,
+ * allocated in the current context, and nothing of what it did remains.  What
+ * says nothing about the statement (cancel, shutdown, a conflict with
+ * others, lack of memory) is raised again.  rollback: nothing remains in any case.
+ */
+typedef void (*EcTryRun) (void *arg);
+extern ErrorData *ec_shop_try(EcTryRun run, void *arg, bool rollback);
 
 /* ---- shop_source.c: which tables tell that a key changed ---- */
 
@@ -150,6 +162,18 @@ extern int64 ec_bind_role(const EcRole *role, const char *query);
  */
 typedef void (*EcSourceAdd) (const char *role, ArrayType *keys, void *arg);
 extern void ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg);
+
+/* Where a source comes from; the letter is how the state says it. */
+typedef enum EcOrigin
+{
+	EC_BY_HAND = 'h',			/* bind_source() */
+	EC_BY_TABLE = 't',			/* bind_table() */
+	EC_BY_PRESET = 'p'
+} EcOrigin;
+
+extern void ec_source_register(const EcRole *role, Oid relid, const char *column,
+							   const char *resolve, EcOrigin origin);
+extern void ec_source_forget(const EcRole *role, EcOrigin origin);
 
 /* ---- shop_capture.c: the trigger ---- */
 

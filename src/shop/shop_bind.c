@@ -27,6 +27,7 @@
 #include "utils/lsyscache.h"
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
+#include "utils/varlena.h"
 
 #include "shop/shop.h"
 
@@ -67,6 +68,30 @@ ec_shop_attached(void)
 	attached = SPI_processed > 0;
 	SPI_finish();
 	return attached;
+}
+
+/*
+ * The search_path under which a piece of SQL is bound now, allocated in the
+ * current context.
+ *
+ * pg_temp is named last unless it is named already: left out, temporary
+ * tables would come first, and whoever lets the SQL run later could put some
+ * of his own in place of the shop's.
+ */
+char *
+ec_shop_search_path(void)
+{
+	const char *path = GetConfigOption("search_path", false, false);
+	char	   *copy = pstrdup(path);
+	List	   *names;
+	ListCell   *lc;
+
+	if (!SplitIdentifierString(copy, ',', &names))
+		elog(ERROR, "invalid search_path \"%s\"", path);
+	foreach(lc, names)
+		if (strcmp(lfirst(lc), "pg_temp") == 0)
+			return pstrdup(path);
+	return names == NIL ? pstrdup("pg_temp") : psprintf("%s, pg_temp", path);
 }
 
 /* ---- the shape: columns and types ---- */
@@ -344,7 +369,7 @@ ec_bind_role(const EcRole *role, const char *query)
 	binding.role = role;
 	binding.query = shape->text;
 	binding.definer = GetUserId();
-	binding.search_path = pstrdup(GetConfigOption("search_path", false, false));
+	binding.search_path = ec_shop_search_path();
 	binding.types = shape_check(role, query, shape);
 	binding.resync = ec_shop_attached();
 	rows = rows_check(&binding);
@@ -508,6 +533,13 @@ ecauto_bind_table(PG_FUNCTION_ARGS)
 				 errhint("Write {\"key\": \"id\", ...}: canonical columns and what they are in the relation.")));
 	rel = relation_open(relid, AccessShareLock);
 	rows = ec_bind_role(role, table_query(role, rel, columns, &key));
+
+	ec_source_forget(role, EC_BY_TABLE);
+	if (key > 0 && (rel->rd_rel->relkind == RELKIND_RELATION ||
+					rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE))
+		ec_source_register(role, relid,
+						   NameStr(TupleDescAttr(RelationGetDescr(rel), key - 1)->attname),
+						   NULL, EC_BY_TABLE);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64(rows);
 }
