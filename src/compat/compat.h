@@ -51,4 +51,31 @@ ec_decode_datetime(char **field, int *ftype, int nf, int *dtype,
 #define ec_guc_malloc(size) malloc(size)
 #endif
 
+/* 16: one function checks the privileges of every kind of object */
+#include "catalog/pg_foreign_server.h"
+#include "utils/acl.h"
+
+static inline AclResult
+ec_foreign_server_aclcheck(Oid server, Oid user, AclMode mode)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ForeignServerRelationId, server, user, mode);
+#else
+	return pg_foreign_server_aclcheck(server, user, mode);
+#endif
+}
+
+/* 17: an extension's wait events have names */
+#include "utils/wait_event.h"
+
+static inline uint32
+ec_wait_event(const char *name)
+{
+#if PG_VERSION_NUM >= 170000
+	return WaitEventExtensionNew(name);
+#else
+	return PG_WAIT_EXTENSION;
+#endif
+}
+
 #endif							/* EC_COMPAT_H */

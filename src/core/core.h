@@ -27,6 +27,7 @@
 /* ---- core_settings.c ---- */
 extern char *ec_guc_databases;
 extern char *ec_guc_clock;
+extern int	ec_guc_history_keep;	/* in days */
 extern char *ec_guc_mail_endpoint;
 extern char *ec_guc_manager_mail;
 extern int	ec_guc_max_payload; /* in kB */

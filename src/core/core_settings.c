@@ -17,6 +17,7 @@
 
 char	   *ec_guc_databases;
 char	   *ec_guc_clock;
+int			ec_guc_history_keep;
 char	   *ec_guc_mail_endpoint;
 char	   *ec_guc_manager_mail;
 int			ec_guc_max_payload;
@@ -58,6 +59,14 @@ ec_settings_init(void)
 							   "",
 							   PGC_SIGHUP, GUC_LIST_INPUT,
 							   NULL, NULL, NULL);
+
+	DefineCustomIntVariable("ecauto.history_keep",
+							"Sets for how many days finished messages are kept.",
+							"Whole weeks are dropped. Keys of messages are known as long.",
+							&ec_guc_history_keep,
+							60, 1, 36500,
+							PGC_SIGHUP, 0,
+							NULL, NULL, NULL);
 
 	DefineCustomStringVariable("ecauto.mail_endpoint",
 							   "Sets the foreign server through which mail leaves.",

@@ -16,8 +16,10 @@
 
 #include "core/core.h"
 #include "nodes/pg_list.h"
+#include "utils/array.h"
+#include "utils/jsonb.h"
 
-/* ---- outbox_endpoint.c: foreign servers of ecauto_endpoint ---- */
+/* ---- outbox_url.c: addresses, as pure functions ---- */
 
 typedef enum EcScheme
 {
@@ -28,6 +30,29 @@ typedef enum EcScheme
 } EcScheme;
 
 #define EC_SCHEME_IS_MAIL(scheme) ((scheme) == EC_SCHEME_SMTP || (scheme) == EC_SCHEME_SMTPS)
+
+typedef struct EcUrl
+{
+	EcScheme	scheme;
+	char	   *host;			/* lower case; IPv6 without brackets */
+	int			port;			/* the scheme's own if none was given */
+	char	   *path;			/* "" or starting with a slash, never ending with one */
+	char	   *text;			/* normal form of all of it, no trailing slash */
+} EcUrl;
+
+/*
+ * These return NULL if all is well, else what is wrong as the detail of an
+ * error message: a whole sentence, allocated in the current context.
+ */
+extern char *ec_url_parse(const char *text, EcUrl *url);
+extern char *ec_path_problem(const char *path);
+extern char *ec_line_problem(const char *text); /* line break or control character */
+
+extern bool ec_host_is_loopback(const char *host);
+
+/* ---- outbox_endpoint.c: foreign servers of ecauto_endpoint ---- */
+
+#define EC_ENDPOINT_WRAPPER "ecauto_endpoint"
 
 /* Options of a server and the user mapping that applies, parsed. */
 typedef struct EcEndpoint
@@ -48,6 +73,7 @@ typedef struct EcEndpoint
 	double		rate;			/* messages a second; 0: unlimited */
 	int			max_attempts;
 	int64		give_up_after;	/* in ms from enqueue; 0: never */
+	int			breaker;		/* failures in a row that open it; 0: never */
 	/* secrets: never logged, never in an error, never in a table of ours */
 	char	   *username;
 	char	   *password;
@@ -62,23 +88,87 @@ typedef struct EcEndpoint
  */
 extern EcEndpoint *ec_endpoint_load(const char *name, Oid sender, bool missing_ok);
 
+/* Is it for mail?  Raises unless the current user may use the endpoint. */
+extern bool ec_endpoint_check_usage(const char *name);
+
+/* Names (char *) of every foreign server of ecauto_endpoint. */
+extern List *ec_endpoint_names(void);
+
+/* Grows whenever a server, a mapping or a role may have changed. */
+extern uint64 ec_endpoint_generation(void);
+
+/* ---- outbox_message.c: is it fit to be sent? ---- */
+
+/*
+ * These raise invalid_parameter_value.  A payload for a mail endpoint is
+ * {"to": address or [address, ...], "cc"?, "bcc"?, "subject", "text" and/or
+ * "html", "headers"?, "attachments"?, "list_unsubscribe"?}; docs/outbox.md
+ * describes it.
+ */
+extern void ec_message_check_mail(Jsonb *payload);
+extern void ec_message_check_headers(Jsonb *headers);
+extern void ec_message_check_body(const char *body, Jsonb *payload);
+
 /* ---- outbox_enqueue.c ---- */
 
+/* A message to be put into the outbox; zero it, then fill what is wanted. */
+typedef struct EcEnqueue
+{
+	const char *endpoint;		/* needed */
+	Jsonb	   *payload;		/* needed */
+	const char *key;			/* idempotency key; NULL: a new one */
+	const char *path;			/* below the endpoint's URL; NULL for "" */
+	TimestampTz not_before;		/* 0: at once */
+	TimestampTz expires_at;		/* 0: never */
+	const char *entity;			/* messages of one entity leave in order */
+	int			priority;		/* -1, 0, 1; 1 goes first */
+	const char *method;			/* HTTP; NULL for POST */
+	Jsonb	   *headers;		/* HTTP: object of strings, or NULL */
+	const char *body;			/* "json" (also NULL), "form" or "text" */
+	Oid			wanted;			/* function asked before sending, or InvalidOid */
+	const char *template;		/* mail: name of its template, for the record */
+	const char *purpose;		/* mail: what consent it needs */
+} EcEnqueue;
+
+/*
+ * Check the message and the current user's right to send it, write it, and
+ * wake the worker at commit.  Returns its id, or that of the earlier message
+ * with the same endpoint and key; *created (may be NULL) says which.
+ */
+extern int64 ec_enqueue(const EcEnqueue *message, bool *created);
+
+/* ---- outbox_lease.c ---- */
+
+/* A leased message, in the context that was current at the lease. */
 typedef struct EcMessage
 {
 	int64		id;
 	char	   *endpoint;
-	Oid			sender;			/* role that enqueued it */
+	char	   *sender;			/* role that enqueued it */
 	char	   *key;			/* idempotency key */
 	char	   *path;			/* below the endpoint's URL; "" or "/..." */
-	char	   *payload;		/* JSON text */
-	char	   *method;			/* HTTP */
-	char	   *headers;		/* HTTP: JSON object of extra headers, or NULL */
+	Jsonb	   *payload;
+	char	   *method;			/* HTTP; NULL for POST */
+	char	   *body;			/* HTTP; NULL for json */
+	Jsonb	   *headers;		/* HTTP: object of strings, or NULL */
+	ArrayType  *remaining;		/* mail: text[] of recipients left; NULL: all */
+	char	   *wanted;			/* function to ask, or NULL */
 	int			attempts;		/* this one included */
+	TimestampTz next_at;		/* when it was due */
 	TimestampTz created_at;
+	TimestampTz queued_at;
+	TimestampTz expires_at;		/* 0: never */
 } EcMessage;
 
-/* ---- outbox_lease.c ---- */
+/* How many messages of an endpoint and priority are wanted, and from where. */
+typedef struct EcLeaseWish
+{
+	const char *endpoint;
+	int			priority;
+	int			limit;
+	TimestampTz after_at;		/* only those beyond (after_at, after_id) in the */
+	int64		after_id;		/* order of next_at, id; DT_NOBEGIN: all */
+} EcLeaseWish;
 
 /* What came of one try to deliver. */
 typedef enum EcOutcome
@@ -92,11 +182,37 @@ typedef enum EcOutcome
 typedef struct EcResult
 {
 	int64		id;
+	const char *endpoint;
 	EcOutcome	outcome;
+	int			attempts;
 	int			status;			/* HTTP status or SMTP reply code; 0: none */
-	int			retry_after;	/* in ms, as the other side asked; -1: it did not */
+	int64		wait;			/* EC_RETRY: in ms from now */
 	const char *error;			/* NULL if delivered; no secrets */
 	const char *answer;			/* first part of the body or reply; NULL if none */
+	int			nremaining;		/* EC_RETRY of a mail: recipients left; ... */
+	char	  **remaining;		/* ... 0: as many as before */
 } EcResult;
+
+/* in s: a lease without a settle ends after this plus the endpoint's timeout */
+#define EC_LEASE_SECONDS 60
+
+extern List *ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, int lease_ms);
+extern void ec_outbox_settle(const EcResult *results, int nresults);
+extern TimestampTz ec_outbox_next_due(void);
+extern int64 ec_outbox_expire(void);
+extern int64 ec_outbox_reclaim(void);
+extern List *ec_outbox_paused(void);
+extern void ec_outbox_show_breaker(const char *endpoint, TimestampTz until);
+
+/*
+ * Time to wait before the next try, in ms: exponential back-off with full
+ * jitter, but never less than the other side asked for (-1: nothing).
+ */
+extern int64 ec_backoff(int attempts, int64 retry_after, double random);
+
+/* ---- outbox_history.c ---- */
+
+extern void ec_history_ensure(TimestampTz at);
+extern int64 ec_history_trim(void);
 
 #endif							/* EC_OUTBOX_H */

@@ -1,0 +1,449 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox_enqueue.c
+ *		Putting messages into the outbox: ecauto.enqueue(), ecauto.send_mail().
+ *
+ * The caller's rights are checked here; the row is then written as the owner
+ * of the state, so nobody needs a privilege on our tables.  Writing is one
+ * kept plan.  Only a message with a key of the caller's costs a second row:
+ * its key goes to outbox_key, whose primary key decides which of two messages
+ * is the first.  It outlives the message, so a key means the same message
+ * after delivery, too.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "catalog/pg_proc.h"
+#include "catalog/pg_type.h"
+#include "fmgr.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/regproc.h"
+#include "utils/syscache.h"
+#include "utils/uuid.h"
+
+#include "outbox/outbox.h"
+
+PG_FUNCTION_INFO_V1(ecauto_enqueue);
+PG_FUNCTION_INFO_V1(ecauto_send_mail);
+
+#define KEY_MAX		255			/* bytes; partners keep idempotency keys in such columns */
+#define ENTITY_MAX	255
+
+static const char *const reserve_key_sql =
+	"INSERT INTO ecauto_data.outbox_key AS k (endpoint, key, id, at) "
+	"VALUES ($1, $2, pg_catalog.nextval('ecauto_data.outbox_id_seq'), $3) "
+	"ON CONFLICT DO NOTHING RETURNING k.id";
+static const char *const find_key_sql =
+	"SELECT k.id FROM ecauto_data.outbox_key k "
+	"WHERE k.endpoint OPERATOR(pg_catalog.=) $1 AND k.key OPERATOR(pg_catalog.=) $2";
+
+/*
+ * Both statements that write a message have these parameters from $1 on; the
+ * one for a reserved key has the id as $18.
+ */
+#define WRITE_COLUMNS \
+	"endpoint, sender, key, path, payload, next_at, created_at, queued_at, expires_at, " \
+	"priority, entity, method, headers, body, wanted, template, purpose"
+#define WRITE_VALUES \
+	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"
+
+static const char *const write_sql =
+	"INSERT INTO ecauto_data.outbox (" WRITE_COLUMNS ") VALUES (" WRITE_VALUES ") RETURNING id";
+static const char *const write_reserved_sql =
+	"INSERT INTO ecauto_data.outbox (" WRITE_COLUMNS ", id) VALUES (" WRITE_VALUES ", $18) RETURNING id";
+static const Oid write_types[] = {
+	TEXTOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+	TIMESTAMPTZOID, INT2OID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID
+};
+
+#define WRITE_PARAMS 17
+
+static void
+check_identifier(const char *what, const char *value, int most)
+{
+	char	   *problem = ec_line_problem(value);
+
+	if (*value == '\0')
+		problem = pstrdup("It is empty.");
+	else if (strlen(value) > (size_t) most)
+		problem = psprintf("It has %zu bytes, the limit is %d.", strlen(value), most);
+	if (problem != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid %s of a message", what),
+				 errdetail_internal("%s", problem)));
+}
+
+static void
+check_method(const char *method)
+{
+	static const char *const methods[] = {"DELETE", "GET", "PATCH", "POST", "PUT"};
+
+	for (int i = 0; i < (int) lengthof(methods); i++)
+		if (strcmp(method, methods[i]) == 0)
+			return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("method must be DELETE, GET, PATCH, POST or PUT"),
+			 errdetail("The method is \"%s\".", method)));
+}
+
+static void
+check_size(Jsonb *payload)
+{
+	Size		bytes = VARSIZE_ANY_EXHDR(payload);
+
+	if (bytes > (Size) ec_guc_max_payload * 1024)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("payload of a message is too large"),
+				 errdetail("It takes %zu bytes, the limit is %d kB.", bytes, ec_guc_max_payload),
+				 errhint("Send a link to the data, or raise the setting ecauto.max_payload.")));
+}
+
+/*
+ * The function to ask before sending, as text that finds it again whatever
+ * the search_path.
+ */
+static char *
+check_wanted(Oid function)
+{
+	HeapTuple	tuple = SearchSysCache1(PROCOID, ObjectIdGetDatum(function));
+	Form_pg_proc form;
+	char	   *name;
+
+	if (!HeapTupleIsValid(tuple))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_FUNCTION),
+				 errmsg("function with OID %u does not exist", function)));
+	form = (Form_pg_proc) GETSTRUCT(tuple);
+	name = format_procedure_qualified(function);
+	if (form->prokind != PROKIND_FUNCTION || form->pronargs != 1 || form->proretset ||
+		form->proargtypes.values[0] != INT8OID || form->prorettype != TEXTOID)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_FUNCTION_DEFINITION),
+				 errmsg("function %s cannot say whether a message is wanted", name),
+				 errhint("It must take the id of the message (bigint) and return text: NULL if it is wanted, else why not.")));
+	ReleaseSysCache(tuple);
+	return name;
+}
+
+static void
+check_message(const EcEnqueue *message, bool mail)
+{
+	char	   *problem;
+
+	check_size(message->payload);
+	if (message->key != NULL)
+		check_identifier("key", message->key, KEY_MAX);
+	if (message->entity != NULL)
+		check_identifier("entity", message->entity, ENTITY_MAX);
+	if (message->priority < -1 || message->priority > 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("priority must be -1, 0 or 1"),
+				 errdetail("The priority is %d.", message->priority)));
+	if (TIMESTAMP_IS_NOEND(message->not_before))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("not_before must be a finite time")));
+
+	if (mail)
+	{
+		if ((message->path != NULL && *message->path) || message->method != NULL ||
+			message->headers != NULL || (message->body != NULL && strcmp(message->body, "json") != 0))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("path, method, headers and body are for HTTP endpoints"),
+					 errdetail("Endpoint \"%s\" is a mail server.", message->endpoint),
+					 errhint("Headers of a mail go into its payload.")));
+		ec_message_check_mail(message->payload);
+		return;
+	}
+	if (message->path != NULL && (problem = ec_path_problem(message->path)) != NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("invalid path of a message"),
+				 errdetail_internal("%s", problem),
+				 errhint("A path lies below the endpoint's url, such as /orders/1042.")));
+	if (message->method != NULL)
+		check_method(message->method);
+	if (message->headers != NULL)
+		ec_message_check_headers(message->headers);
+	ec_message_check_body(message->body, message->payload);
+}
+
+static int64
+run_for_id(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
+{
+	bool		isnull;
+	int			code = SPI_execute_plan(ec_plan(text, nargs, types), values, nulls, false, 1);
+
+	if (code < 0)
+		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(code));
+	if (SPI_processed == 0)
+		return 0;
+	return DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+}
+
+/*
+ * Claim a key for a new message: its id, or 0 and *first the id of the
+ * message that has it.
+ */
+static int64
+reserve_key(Datum endpoint, Datum key, TimestampTz at, int64 *first)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	Datum		values[3] = {endpoint, key, TimestampTzGetDatum(at)};
+	int64		id;
+
+	/*
+	 * The holder of the key may be forgotten between the two statements, by
+	 * the trimming of the history; then the key is free.
+	 */
+	for (;;)
+	{
+		id = run_for_id(reserve_key_sql, 3, types, values, NULL);
+		if (id != 0)
+			return id;
+		*first = run_for_id(find_key_sql, 2, types, values, NULL);
+		if (*first != 0)
+			return 0;
+		CHECK_FOR_INTERRUPTS();
+	}
+}
+
+static Datum
+text_or_null(const char *text, char *null)
+{
+	*null = (text == NULL) ? 'n' : ' ';
+	return (text == NULL) ? (Datum) 0 : CStringGetTextDatum(text);
+}
+
+/* A key nobody else has: the text form of a new UUID. */
+static char *
+fresh_key(void)
+{
+	pg_uuid_t	uuid;
+
+	ec_uuid_next(uuid.data);
+	return DatumGetCString(DirectFunctionCall1(uuid_out, UUIDPGetDatum(&uuid)));
+}
+
+int64
+ec_enqueue(const EcEnqueue *message, bool *created)
+{
+	bool		mail;
+	TimestampTz now = ec_now();
+	TimestampTz due = Max(now, message->not_before);
+	char	   *wanted;
+	Datum		values[WRITE_PARAMS + 1];
+	char		nulls[WRITE_PARAMS + 1];
+	NameData	sender;
+	int64		id;
+	int64		first = 0;
+	EcAs		as;
+
+	ec_state_require();
+	mail = ec_endpoint_check_usage(message->endpoint);
+	check_message(message, mail);
+	wanted = OidIsValid(message->wanted) ? check_wanted(message->wanted) : NULL;
+	if (message->not_before == 0)
+		due = now;
+	if (message->expires_at != 0 && message->expires_at <= due)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("message would expire before it may be sent"),
+				 errdetail("It may be sent from %s and expires at %s.",
+						   pstrdup(timestamptz_to_str(due)), timestamptz_to_str(message->expires_at))));
+
+	memset(nulls, ' ', sizeof(nulls));
+	namestrcpy(&sender, GetUserNameFromId(GetUserId(), false));
+	values[0] = CStringGetTextDatum(message->endpoint);
+	values[1] = NameGetDatum(&sender);
+	values[2] = CStringGetTextDatum(message->key ? message->key : fresh_key());
+	values[3] = CStringGetTextDatum(message->path ? message->path : "");
+	values[4] = JsonbPGetDatum(message->payload);
+	values[5] = TimestampTzGetDatum(due);
+	values[6] = TimestampTzGetDatum(now);
+	values[7] = TimestampTzGetDatum(due);
+	values[8] = TimestampTzGetDatum(message->expires_at);
+	nulls[8] = (message->expires_at == 0) ? 'n' : ' ';
+	values[9] = Int16GetDatum((int16) message->priority);
+	values[10] = text_or_null(message->entity, &nulls[10]);
+	values[11] = text_or_null(message->method, &nulls[11]);
+	values[12] = JsonbPGetDatum(message->headers);
+	nulls[12] = (message->headers == NULL) ? 'n' : ' ';
+	values[13] = text_or_null(message->body && strcmp(message->body, "json") != 0 ? message->body : NULL,
+							  &nulls[13]);
+	values[14] = text_or_null(wanted, &nulls[14]);
+	values[15] = text_or_null(message->template, &nulls[15]);
+	values[16] = text_or_null(message->purpose, &nulls[16]);
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	if (message->key == NULL)
+		id = run_for_id(write_sql, WRITE_PARAMS, write_types, values, nulls);
+	else
+	{
+		id = reserve_key(values[0], values[2], now, &first);
+		if (id != 0)
+		{
+			values[WRITE_PARAMS] = Int64GetDatum(id);
+			id = run_for_id(write_reserved_sql, WRITE_PARAMS + 1, write_types, values, nulls);
+		}
+	}
+	ec_as_end(&as);
+	SPI_finish();
+
+	if (created != NULL)
+		*created = (id != 0);
+	if (id == 0)
+		return first;
+	ec_wake_at_commit(EC_WAKE_DELIVERY);
+	return id;
+}
+
+static void
+argument_missing(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+			 errmsg("argument \"%s\" must not be NULL", name)));
+}
+
+static char *
+text_argument(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+/*
+ * A time of the caller's; absent stands for NULL.  The point in time that we
+ * use for "none" (2000-01-01 00:00:00+00) is told as the microsecond before.
+ */
+static TimestampTz
+time_argument(FunctionCallInfo fcinfo, int n)
+{
+	TimestampTz value;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	value = PG_GETARG_TIMESTAMPTZ(n);
+	return value == 0 ? -1 : value;
+}
+
+/*
+ * ecauto.enqueue(endpoint text, payload jsonb, key text, path text,
+ *				  not_before timestamptz, expires_at timestamptz, entity text,
+ *				  priority integer, method text, headers jsonb, body text,
+ *				  wanted regprocedure) returns bigint
+ */
+Datum
+ecauto_enqueue(PG_FUNCTION_ARGS)
+{
+	EcEnqueue	message = {0};
+
+	if (PG_ARGISNULL(0))
+		argument_missing("endpoint");
+	if (PG_ARGISNULL(1))
+		argument_missing("payload");
+	message.endpoint = text_argument(fcinfo, 0);
+	message.payload = PG_GETARG_JSONB_P(1);
+	message.key = text_argument(fcinfo, 2);
+	message.path = text_argument(fcinfo, 3);
+	message.not_before = time_argument(fcinfo, 4);
+	message.expires_at = time_argument(fcinfo, 5);
+	message.entity = text_argument(fcinfo, 6);
+	message.priority = PG_ARGISNULL(7) ? 0 : PG_GETARG_INT32(7);
+	message.method = text_argument(fcinfo, 8);
+	message.headers = PG_ARGISNULL(9) ? NULL : PG_GETARG_JSONB_P(9);
+	message.body = text_argument(fcinfo, 10);
+	message.wanted = PG_ARGISNULL(11) ? InvalidOid : PG_GETARG_OID(11);
+	PG_RETURN_INT64(ec_enqueue(&message, NULL));
+}
+
+/*
+ * Copy a string member of data into the mail under another name; false if
+ * there is none.
+ */
+static bool
+mail_copy(JsonbParseState **state, Jsonb *data, const char *from, const char *to)
+{
+	JsonbValue	name;
+	JsonbValue *value;
+
+	value = getKeyJsonValueFromContainer(&data->root, from, (int) strlen(from), NULL);
+	if (value == NULL || value->type == jbvNull)
+		return false;
+	name.type = jbvString;
+	name.val.string.val = pstrdup(to);
+	name.val.string.len = (int) strlen(to);
+	(void) pushJsonbValue(state, WJB_KEY, &name);
+	(void) pushJsonbValue(state, WJB_VALUE, value);
+	return true;
+}
+
+static void
+mail_put(JsonbParseState **state, const char *name, char *text)
+{
+	JsonbValue	value;
+
+	value.type = jbvString;
+	value.val.string.val = pstrdup(name);
+	value.val.string.len = (int) strlen(name);
+	(void) pushJsonbValue(state, WJB_KEY, &value);
+	value.val.string.val = text;
+	value.val.string.len = (int) strlen(text);
+	(void) pushJsonbValue(state, WJB_VALUE, &value);
+}
+
+/*
+ * ecauto.send_mail(recipient text, template text, data jsonb, purpose text,
+ *					key text) returns bigint
+ */
+Datum
+ecauto_send_mail(PG_FUNCTION_ARGS)
+{
+	EcEnqueue	message = {0};
+	JsonbParseState *state = NULL;
+	Jsonb	   *data;
+	JsonbValue *mail;
+
+	if (PG_ARGISNULL(0))
+		argument_missing("recipient");
+	if (PG_ARGISNULL(2))
+		argument_missing("data");
+	data = PG_GETARG_JSONB_P(2);
+	if (!JB_ROOT_IS_OBJECT(data))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the data of a mail must be an object"),
+				 errhint("It holds \"subject\" and \"body\", and may hold \"html\".")));
+
+	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
+	mail_put(&state, "to", text_argument(fcinfo, 0));
+	if (!mail_copy(&state, data, "subject", "subject") ||
+		(!mail_copy(&state, data, "body", "text") &&
+		 getKeyJsonValueFromContainer(&data->root, "html", 4, NULL) == NULL))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("the data of a mail must hold \"subject\" and \"body\"")));
+	(void) mail_copy(&state, data, "html", "html");
+	(void) mail_copy(&state, data, "attachments", "attachments");
+	(void) mail_copy(&state, data, "headers", "headers");
+	(void) mail_copy(&state, data, "list_unsubscribe", "list_unsubscribe");
+	mail = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
+
+	message.endpoint = ec_guc_mail_endpoint;
+	message.payload = JsonbValueToJsonb(mail);
+	message.template = text_argument(fcinfo, 1);
+	message.purpose = text_argument(fcinfo, 3);
+	message.key = text_argument(fcinfo, 4);
+	PG_RETURN_INT64(ec_enqueue(&message, NULL));
+}

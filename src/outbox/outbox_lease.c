@@ -1,0 +1,649 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox_lease.c
+ *		Handing messages to a process that delivers them, and taking back what
+ *		came of it.
+ *
+ * A lease says "this process tries it, until then".  It is committed before
+ * the network is touched, and settled in another transaction.  If the process
+ * dies in between, the lease runs out and the message is tried again with the
+ * same key: at least once, and recognisable.
+ *
+ * Leases count by the system's clock, since they bound how long a process may
+ * be silent; everything a message waits for counts by ecauto.now().
+ *
+ * The claim is by index order with SKIP LOCKED and looks at rows, never at
+ * "ids above the last one": transactions commit in another order than they
+ * drew their ids.  A caller may skip what it has already looked at in this
+ * pass (EcLeaseWish.after_*), to step over index entries of rows that have
+ * just gone, as long as it soon starts again from the beginning.
+ *
+ * All functions here connect to SPI and act as the owner of the state.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "miscadmin.h"
+#include "storage/proc.h"
+#include "storage/procarray.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+#include "utils/memutils.h"
+
+#include "outbox/outbox.h"
+
+#define BACKOFF_FIRST 2000.0	/* ms: most before the second try */
+#define BACKOFF_MOST  3600000.0 /* ms */
+
+/* longest that we let another side make us wait */
+#define RETRY_AFTER_MOST ((int64) 24 * 3600 * 1000)
+
+static const char *const lease_sql =
+	"WITH due AS MATERIALIZED ("
+	"SELECT m.ctid FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
+	"pg_catalog.unnest($4), pg_catalog.unnest($5)) AS w(endpoint, priority, n, after_at, after_id) "
+	"CROSS JOIN LATERAL ("
+	"SELECT o.ctid FROM ecauto_data.outbox o "
+	"WHERE o.endpoint = w.endpoint AND o.priority = w.priority AND o.next_at <= $6 "
+	"AND (o.next_at, o.id) > (w.after_at, w.after_id) "
+	"AND o.lease_until <= $7 AND (o.expires_at IS NULL OR o.expires_at > $6) "
+	"AND (o.entity IS NULL OR NOT EXISTS (SELECT FROM ecauto_data.outbox b "
+	"WHERE b.endpoint = o.endpoint AND b.entity = o.entity AND b.id < o.id)) "
+	"ORDER BY o.next_at, o.id LIMIT w.n FOR UPDATE SKIP LOCKED) m) "
+	"UPDATE ecauto_data.outbox o SET lease_until = $8, leased_by = $9, attempts = o.attempts + 1 "
+	"FROM due WHERE o.ctid = due.ctid "
+	"RETURNING o.id, o.endpoint, o.sender, o.key, o.path, o.payload, o.method, o.body, o.headers, "
+	"o.remaining, o.wanted, o.attempts, o.next_at, o.created_at, o.queued_at, o.expires_at";
+
+#define HISTORY_COLUMNS \
+	"id, attempts, priority, created_at, queued_at, expires_at, endpoint, sender, " \
+	"key, path, method, body, entity, template, purpose, wanted, headers, payload"
+#define HISTORY_GONE \
+	"o.id, o.attempts, o.priority, o.created_at, o.queued_at, o.expires_at, o.endpoint, o.sender, " \
+	"o.key, o.path, o.method, o.body, o.entity, o.template, o.purpose, o.wanted, o.headers, o.payload"
+
+/* what was delivered is delivered, even if the lease has run out meanwhile */
+static const char *const finish_sql =
+	"WITH gone AS (DELETE FROM ecauto_data.outbox o "
+	"USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
+	"pg_catalog.unnest($4), pg_catalog.unnest($5)) AS r(id, state, status, error, answer) "
+	"WHERE o.id = r.id AND (r.state = 'delivered' OR o.leased_by = $7) "
+	"RETURNING " HISTORY_GONE ", r.state, r.status, r.error, r.answer) "
+	"INSERT INTO ecauto_data.outbox_history (" HISTORY_COLUMNS
+	", state, last_status, last_error, last_answer, finished_at) SELECT gone.*, $6 FROM gone";
+
+static const char *const retry_sql =
+	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0, next_at = r.next_at, "
+	"last_status = r.status, last_error = r.error, last_answer = r.answer, "
+	"remaining = CASE WHEN r.remaining IS NULL THEN o.remaining ELSE r.remaining::pg_catalog.text[] END "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
+	"pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) "
+	"AS r(id, next_at, status, error, answer, remaining) "
+	"WHERE o.id = r.id AND o.leased_by = $7";
+
+static const char *const release_sql =
+	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0, attempts = o.attempts - 1 "
+	"WHERE o.id = ANY ($1) AND o.leased_by = $2";
+
+static const char *const count_sql =
+	"INSERT INTO ecauto_data.outbox_counter AS c "
+	"(endpoint, delivered, retried, dead, last_delivered_at, last_failed_at, last_error) "
+	"VALUES ($1, $2, $3, $4, CASE WHEN $2 > 0 THEN $5 END, CASE WHEN $3 + $4 > 0 THEN $5 END, $6) "
+	"ON CONFLICT (endpoint) DO UPDATE SET delivered = c.delivered + excluded.delivered, "
+	"retried = c.retried + excluded.retried, dead = c.dead + excluded.dead, "
+	"last_delivered_at = coalesce(excluded.last_delivered_at, c.last_delivered_at), "
+	"last_failed_at = coalesce(excluded.last_failed_at, c.last_failed_at), "
+	"last_error = coalesce(excluded.last_error, c.last_error)";
+
+static const char *const next_due_sql =
+	"SELECT min(m.next_at) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w(endpoint, priority) "
+	"CROSS JOIN LATERAL (SELECT o.next_at FROM ecauto_data.outbox o "
+	"WHERE o.endpoint = w.endpoint AND o.priority = w.priority AND o.next_at > $3 "
+	"ORDER BY o.next_at LIMIT 1) m";
+
+static const char *const expire_sql =
+	"WITH gone AS (DELETE FROM ecauto_data.outbox o WHERE o.id = ANY (ARRAY("
+	"SELECT e.id FROM ecauto_data.outbox e WHERE e.expires_at <= $1 AND e.lease_until <= $2 "
+	"ORDER BY e.expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED)) "
+	"RETURNING " HISTORY_GONE ", o.last_status, o.last_answer) "
+	"INSERT INTO ecauto_data.outbox_history (" HISTORY_COLUMNS
+	", last_status, last_answer, state, last_error, finished_at) "
+	"SELECT gone.*, 'dead', 'expired before it could be delivered', $1 FROM gone";
+
+static const char *const holders_sql =
+	"SELECT DISTINCT o.leased_by FROM ecauto_data.outbox o WHERE o.lease_until > $1";
+
+static const char *const reclaim_sql =
+	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0 "
+	"WHERE o.lease_until > $1 AND o.leased_by = ANY ($2)";
+
+static const char *const breaker_sql =
+	"INSERT INTO ecauto_data.outbox_counter AS c (endpoint, breaker_until) VALUES ($1, $2) "
+	"ON CONFLICT (endpoint) DO UPDATE SET breaker_until = excluded.breaker_until";
+
+static const char *const paused_sql =
+	"SELECT p.endpoint FROM ecauto_data.outbox_pause p";
+
+/* ---- parameters ---- */
+
+static Datum
+array_of(Datum *values, bool *nulls, int n, Oid type)
+{
+	int16		length;
+	bool		by_value;
+	char		align;
+	int			lower = 1;
+
+	get_typlenbyvalalign(type, &length, &by_value, &align);
+	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length,
+											  by_value, align));
+}
+
+static void
+execute(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
+{
+	int			code = SPI_execute_plan(ec_plan(text, nargs, types), values, nulls, false, 0);
+
+	if (code < 0)
+		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(code));
+}
+
+static void
+state_open(EcAs *as)
+{
+	ec_state_require();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(as);
+}
+
+static void
+state_close(EcAs *as)
+{
+	ec_as_end(as);
+	SPI_finish();
+}
+
+/* ---- lease ---- */
+
+static char *
+text_column(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? NULL : TextDatumGetCString(value);
+}
+
+static void *
+varlena_column(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
+}
+
+static Datum
+fixed_column(HeapTuple tuple, TupleDesc desc, int column)
+{
+	bool		isnull;
+	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
+
+	return isnull ? (Datum) 0 : value;
+}
+
+static EcMessage *
+message_of(HeapTuple tuple, TupleDesc desc)
+{
+	EcMessage  *message = palloc(sizeof(EcMessage));
+
+	message->id = DatumGetInt64(fixed_column(tuple, desc, 1));
+	message->endpoint = text_column(tuple, desc, 2);
+	message->sender = pstrdup(NameStr(*DatumGetName(fixed_column(tuple, desc, 3))));
+	message->key = text_column(tuple, desc, 4);
+	message->path = text_column(tuple, desc, 5);
+	message->payload = varlena_column(tuple, desc, 6);
+	message->method = text_column(tuple, desc, 7);
+	message->body = text_column(tuple, desc, 8);
+	message->headers = varlena_column(tuple, desc, 9);
+	message->remaining = varlena_column(tuple, desc, 10);
+	message->wanted = text_column(tuple, desc, 11);
+	message->attempts = DatumGetInt32(fixed_column(tuple, desc, 12));
+	message->next_at = DatumGetTimestampTz(fixed_column(tuple, desc, 13));
+	message->created_at = DatumGetTimestampTz(fixed_column(tuple, desc, 14));
+	message->queued_at = DatumGetTimestampTz(fixed_column(tuple, desc, 15));
+	message->expires_at = DatumGetTimestampTz(fixed_column(tuple, desc, 16));
+	return message;
+}
+
+/*
+ * Lease what is due, at most as many as wished, until lease_ms from now.
+ * Returns a list of EcMessage, in order within each wish, allocated in the
+ * current context.
+ */
+List *
+ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, int lease_ms)
+{
+	static const Oid types[] = {
+		TEXTARRAYOID, INT2ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID,
+		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID
+	};
+	MemoryContext caller = CurrentMemoryContext;
+	TimestampTz clock = GetCurrentTimestamp();
+	Datum		values[9];
+	Datum	   *column[5];
+	List	   *messages = NIL;
+	EcAs		as;
+
+	if (nwishes == 0)
+		return NIL;
+	state_open(&as);
+	for (int i = 0; i < 5; i++)
+		column[i] = palloc(sizeof(Datum) * nwishes);
+	for (int i = 0; i < nwishes; i++)
+	{
+		column[0][i] = CStringGetTextDatum(wishes[i].endpoint);
+		column[1][i] = Int16GetDatum((int16) wishes[i].priority);
+		column[2][i] = Int32GetDatum(wishes[i].limit);
+		column[3][i] = TimestampTzGetDatum(wishes[i].after_at);
+		column[4][i] = Int64GetDatum(wishes[i].after_id);
+	}
+	values[0] = array_of(column[0], NULL, nwishes, TEXTOID);
+	values[1] = array_of(column[1], NULL, nwishes, INT2OID);
+	values[2] = array_of(column[2], NULL, nwishes, INT4OID);
+	values[3] = array_of(column[3], NULL, nwishes, TIMESTAMPTZOID);
+	values[4] = array_of(column[4], NULL, nwishes, INT8OID);
+	values[5] = TimestampTzGetDatum(ec_now());
+	values[6] = TimestampTzGetDatum(clock);
+	values[7] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock, lease_ms));
+	values[8] = Int32GetDatum(MyProcPid);
+	execute(lease_sql, 9, types, values, NULL);
+
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		messages = lappend(messages, message_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
+		MemoryContextSwitchTo(spi);
+	}
+	state_close(&as);
+	return messages;
+}
+
+/* ---- settle ---- */
+
+/* Results of one kind, as columns. */
+typedef struct Columns
+{
+	int			n;
+	Datum	   *id;
+	Datum	   *state;
+	Datum	   *next_at;
+	Datum	   *status;
+	bool	   *status_null;
+	Datum	   *error;
+	bool	   *error_null;
+	Datum	   *answer;
+	bool	   *answer_null;
+	Datum	   *remaining;
+	bool	   *remaining_null;
+} Columns;
+
+static void
+columns_init(Columns *columns, int n)
+{
+	columns->n = 0;
+	columns->id = palloc(sizeof(Datum) * n);
+	columns->state = palloc(sizeof(Datum) * n);
+	columns->next_at = palloc(sizeof(Datum) * n);
+	columns->status = palloc(sizeof(Datum) * n);
+	columns->status_null = palloc(sizeof(bool) * n);
+	columns->error = palloc(sizeof(Datum) * n);
+	columns->error_null = palloc(sizeof(bool) * n);
+	columns->answer = palloc(sizeof(Datum) * n);
+	columns->answer_null = palloc(sizeof(bool) * n);
+	columns->remaining = palloc(sizeof(Datum) * n);
+	columns->remaining_null = palloc(sizeof(bool) * n);
+}
+
+static Datum
+text_or_null(const char *text, bool *isnull)
+{
+	*isnull = (text == NULL);
+	return text ? CStringGetTextDatum(text) : (Datum) 0;
+}
+
+/* A text[] in its text form, since there are no arrays of arrays. */
+static Datum
+array_text(char **elements, int n, bool *isnull)
+{
+	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
+	Oid			output;
+	bool		varlena;
+
+	*isnull = (n == 0);
+	if (n == 0)
+		return (Datum) 0;
+	for (int i = 0; i < n; i++)
+		values[i] = CStringGetTextDatum(elements[i]);
+	getTypeOutputInfo(TEXTARRAYOID, &output, &varlena);
+	return CStringGetTextDatum(OidOutputFunctionCall(output, array_of(values, NULL, n, TEXTOID)));
+}
+
+static void
+columns_add(Columns *columns, const EcResult *result, TimestampTz now)
+{
+	int			i = columns->n++;
+
+	columns->id[i] = Int64GetDatum(result->id);
+	columns->state[i] = CStringGetTextDatum(result->outcome == EC_DELIVERED ? "delivered" : "dead");
+	columns->next_at[i] = TimestampTzGetDatum(now + result->wait * 1000);
+	columns->status[i] = Int32GetDatum(result->status);
+	columns->status_null[i] = (result->status == 0);
+	columns->error[i] = text_or_null(result->error, &columns->error_null[i]);
+	columns->answer[i] = text_or_null(result->answer, &columns->answer_null[i]);
+	columns->remaining[i] = array_text(result->remaining, result->nremaining,
+									   &columns->remaining_null[i]);
+}
+
+static void
+settle_finished(Columns *c, TimestampTz now)
+{
+	static const Oid types[] = {
+		INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TIMESTAMPTZOID, INT4OID
+	};
+	Datum		values[7];
+
+	if (c->n == 0)
+		return;
+	ec_history_ensure(now);
+	values[0] = array_of(c->id, NULL, c->n, INT8OID);
+	values[1] = array_of(c->state, NULL, c->n, TEXTOID);
+	values[2] = array_of(c->status, c->status_null, c->n, INT4OID);
+	values[3] = array_of(c->error, c->error_null, c->n, TEXTOID);
+	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
+	values[5] = TimestampTzGetDatum(now);
+	values[6] = Int32GetDatum(MyProcPid);
+	execute(finish_sql, 7, types, values, NULL);
+}
+
+static void
+settle_retries(Columns *c)
+{
+	static const Oid types[] = {
+		INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
+		TEXTARRAYOID, INT4OID
+	};
+	Datum		values[7];
+
+	if (c->n == 0)
+		return;
+	values[0] = array_of(c->id, NULL, c->n, INT8OID);
+	values[1] = array_of(c->next_at, NULL, c->n, TIMESTAMPTZOID);
+	values[2] = array_of(c->status, c->status_null, c->n, INT4OID);
+	values[3] = array_of(c->error, c->error_null, c->n, TEXTOID);
+	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
+	values[5] = array_of(c->remaining, c->remaining_null, c->n, TEXTOID);
+	values[6] = Int32GetDatum(MyProcPid);
+	execute(retry_sql, 7, types, values, NULL);
+}
+
+static void
+settle_releases(Columns *c)
+{
+	static const Oid types[] = {INT8ARRAYOID, INT4OID};
+	Datum		values[2];
+
+	if (c->n == 0)
+		return;
+	values[0] = array_of(c->id, NULL, c->n, INT8OID);
+	values[1] = Int32GetDatum(MyProcPid);
+	execute(release_sql, 2, types, values, NULL);
+}
+
+static int
+compare_endpoints(const void *a, const void *b)
+{
+	return strcmp((*(const EcResult *const *) a)->endpoint, (*(const EcResult *const *) b)->endpoint);
+}
+
+/*
+ * Add up what came of the tries, per endpoint.  In the order of their names,
+ * so that two workers cannot wait for each other.
+ */
+static void
+settle_counts(const EcResult *results, int n, TimestampTz now)
+{
+	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID};
+	const EcResult **sorted = palloc(sizeof(EcResult *) * n);
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &results[i];
+	qsort(sorted, n, sizeof(EcResult *), compare_endpoints);
+	for (int i = 0; i < n;)
+	{
+		const char *endpoint = sorted[i]->endpoint;
+		int64		count[EC_RELEASE + 1] = {0};
+		const char *error = NULL;
+		Datum		values[6];
+		char		nulls[6] = "      ";
+		bool		isnull;
+
+		for (; i < n && strcmp(sorted[i]->endpoint, endpoint) == 0; i++)
+		{
+			count[sorted[i]->outcome]++;
+			if (sorted[i]->outcome == EC_RETRY || sorted[i]->outcome == EC_DEAD)
+				error = sorted[i]->error;
+		}
+		if (count[EC_DELIVERED] + count[EC_RETRY] + count[EC_DEAD] == 0)
+			continue;
+		values[0] = CStringGetTextDatum(endpoint);
+		values[1] = Int64GetDatum(count[EC_DELIVERED]);
+		values[2] = Int64GetDatum(count[EC_RETRY]);
+		values[3] = Int64GetDatum(count[EC_DEAD]);
+		values[4] = TimestampTzGetDatum(now);
+		values[5] = text_or_null(error, &isnull);
+		nulls[5] = isnull ? 'n' : ' ';
+		execute(count_sql, 6, types, values, nulls);
+	}
+}
+
+/*
+ * Record what came of leased messages, in the current transaction.
+ *
+ * A result that is not a delivery counts only while the lease is still ours:
+ * otherwise another process tries the message now, and decides.
+ */
+void
+ec_outbox_settle(const EcResult *results, int nresults)
+{
+	TimestampTz now = ec_now();
+	Columns		finished;
+	Columns		retries;
+	Columns		releases;
+	EcAs		as;
+
+	if (nresults == 0)
+		return;
+	state_open(&as);
+	columns_init(&finished, nresults);
+	columns_init(&retries, nresults);
+	columns_init(&releases, nresults);
+	for (int i = 0; i < nresults; i++)
+	{
+		const EcResult *result = &results[i];
+
+		columns_add(result->outcome == EC_RETRY ? &retries :
+					result->outcome == EC_RELEASE ? &releases : &finished, result, now);
+	}
+	settle_finished(&finished, now);
+	settle_retries(&retries);
+	settle_releases(&releases);
+	settle_counts(results, nresults, now);
+	state_close(&as);
+}
+
+/* ---- what a worker does now and then ---- */
+
+/*
+ * When the next message that is not due yet will be; DT_NOEND if there is none.
+ */
+TimestampTz
+ec_outbox_next_due(void)
+{
+	static const Oid types[] = {TEXTARRAYOID, INT2ARRAYOID, TIMESTAMPTZOID};
+	List	   *names = ec_endpoint_names();
+	int			n = 0;
+	Datum	   *endpoints = palloc(sizeof(Datum) * (3 * list_length(names) + 1));
+	Datum	   *priorities = palloc(sizeof(Datum) * (3 * list_length(names) + 1));
+	TimestampTz due = DT_NOEND;
+	Datum		values[3];
+	ListCell   *cell;
+	EcAs		as;
+
+	foreach(cell, names)
+		for (int priority = -1; priority <= 1; priority++)
+		{
+			endpoints[n] = CStringGetTextDatum((char *) lfirst(cell));
+			priorities[n++] = Int16GetDatum((int16) priority);
+		}
+	if (n == 0)
+		return DT_NOEND;
+
+	state_open(&as);
+	values[0] = array_of(endpoints, NULL, n, TEXTOID);
+	values[1] = array_of(priorities, NULL, n, INT2OID);
+	values[2] = TimestampTzGetDatum(ec_now());
+	execute(next_due_sql, 3, types, values, NULL);
+	if (SPI_processed == 1)
+	{
+		bool		isnull;
+		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+			due = DatumGetTimestampTz(value);
+	}
+	state_close(&as);
+	return due;
+}
+
+/*
+ * End messages whose time is over, at most a thousand; returns how many.
+ */
+int64
+ec_outbox_expire(void)
+{
+	static const Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
+	TimestampTz now = ec_now();
+	Datum		values[2] = {TimestampTzGetDatum(now), TimestampTzGetDatum(GetCurrentTimestamp())};
+	int64		expired;
+	EcAs		as;
+
+	state_open(&as);
+	ec_history_ensure(now);
+	execute(expire_sql, 2, types, values, NULL);
+	expired = (int64) SPI_processed;
+	state_close(&as);
+	return expired;
+}
+
+/*
+ * Take leases away from processes that no longer live; returns how many.  The
+ * current process must not hold any.  If another process got the number of a
+ * dead one, that one's leases just run out.
+ */
+int64
+ec_outbox_reclaim(void)
+{
+	static const Oid holder_types[] = {TIMESTAMPTZOID};
+	static const Oid types[] = {TIMESTAMPTZOID, INT4ARRAYOID};
+	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp())};
+	Datum	   *dead;
+	int			ndead = 0;
+	int64		reclaimed = 0;
+	EcAs		as;
+
+	state_open(&as);
+	execute(holders_sql, 1, holder_types, values, NULL);
+	dead = palloc(sizeof(Datum) * (SPI_processed + 1));
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		Datum		pid = fixed_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
+		PGPROC	   *proc = BackendPidGetProc(DatumGetInt32(pid));
+
+		if (proc == NULL || proc->databaseId != MyDatabaseId || proc == MyProc)
+			dead[ndead++] = pid;
+	}
+	if (ndead > 0)
+	{
+		values[1] = array_of(dead, NULL, ndead, INT4OID);
+		execute(reclaim_sql, 2, types, values, NULL);
+		reclaimed = (int64) SPI_processed;
+	}
+	state_close(&as);
+	return reclaimed;
+}
+
+/*
+ * Let everybody see until when an endpoint's circuit breaker is open; 0: it
+ * is closed.
+ */
+void
+ec_outbox_show_breaker(const char *endpoint, TimestampTz until)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		values[2] = {CStringGetTextDatum(endpoint), TimestampTzGetDatum(until)};
+	char		nulls[2] = {' ', until == 0 ? 'n' : ' '};
+	EcAs		as;
+
+	state_open(&as);
+	execute(breaker_sql, 2, types, values, nulls);
+	state_close(&as);
+}
+
+/*
+ * Names (char *, in the current context) of the endpoints that are paused.
+ */
+List *
+ec_outbox_paused(void)
+{
+	MemoryContext caller = CurrentMemoryContext;
+	List	   *names = NIL;
+	EcAs		as;
+
+	state_open(&as);
+	execute(paused_sql, 0, NULL, NULL, NULL);
+	for (uint64 i = 0; i < SPI_processed; i++)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		names = lappend(names, text_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+		MemoryContextSwitchTo(spi);
+	}
+	state_close(&as);
+	return names;
+}
+
+/*
+ * "Full jitter": a uniform random part (random, in [0, 1)) of a bound that
+ * doubles with every try, as in M. Brooker, "Exponential Backoff And Jitter",
+ * AWS Architecture Blog, 2015.  Many messages that failed together do not
+ * come back together.
+ */
+int64
+ec_backoff(int attempts, int64 retry_after, double random)
+{
+	double		bound = Min(BACKOFF_FIRST * pow(2, Min(attempts - 1, 30)), BACKOFF_MOST);
+	int64		wait = (int64) (bound * random);
+
+	if (retry_after >= 0)
+		wait += Min(retry_after, RETRY_AFTER_MOST);
+	return wait;
+}
