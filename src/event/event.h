@@ -25,10 +25,11 @@ typedef struct EcDiff
 	const char *role;
 	const char *lines_role;		/* role of the parts, or NULL */
 	const char *lines_by;		/* column of lines_role that holds our key */
-	const char *seen;			/* what was seen: table in ecauto_data */
 	const char *statement;		/* "%s" stands for the condition on seen keys; $1 keys
 								 * text[], $2 time of the events, $3 boolean: write no
 								 * events; inserts the events last */
+	const char *repeated;		/* the same for rows of which several have one key;
+								 * NULL: they must not */
 } EcDiff;
 
 extern const EcDiff ec_diffs[];

@@ -26,8 +26,12 @@
 
 #include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
+#include "executor/executor.h"
 #include "executor/spi.h"
+#include "executor/tuptable.h"
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -312,6 +316,80 @@ shop_read(const EcBinding *binding, const char *by, ArrayType *keys, ShopNow *no
 	return error;
 }
 
+/* Places of a hash set of keys; the newest of one row. */
+typedef struct KeySet
+{
+	uint64	   *hashes;			/* 0: free */
+	uint64		mask;
+} KeySet;
+
+/* Put a key in; false if it was there. */
+static bool
+key_set_put(KeySet *set, uint64 hash)
+{
+	hash |= 1;
+	for (uint64 i = hash & set->mask;; i = (i + 1) & set->mask)
+	{
+		if (set->hashes[i] == hash)
+			return false;
+		if (set->hashes[i] == 0)
+		{
+			set->hashes[i] = hash;
+			return true;
+		}
+	}
+}
+
+/*
+ * A key that several rows have; NULL if there is none.  Keys are told apart
+ * by 63 bits of their hash: taking two for one, once in millions of years,
+ * would do no more than sum up two rows.
+ */
+static char *
+key_repeated(const ShopNow *now)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(now->desc, &TTSOpsMinimalTuple);
+	KeySet		set;
+	char	   *repeated = NULL;
+	int			reader = tuplestore_alloc_read_pointer(now->store, EXEC_FLAG_REWIND);
+
+	set.mask = pg_nextpower2_64((uint64) Max(now->nrows, 1) * 2) - 1;
+	set.hashes = MemoryContextAllocExtended(CurrentMemoryContext, (set.mask + 1) * sizeof(uint64),
+											MCXT_ALLOC_ZERO | MCXT_ALLOC_HUGE);
+	tuplestore_select_read_pointer(now->store, reader);
+	tuplestore_rescan(now->store);
+	while (repeated == NULL && tuplestore_gettupleslot(now->store, true, false, slot))
+	{
+		bool		isnull;
+		Datum		key = slot_getattr(slot, 1, &isnull);
+		text	   *value;
+
+		if (isnull)
+			continue;
+		value = DatumGetTextPP(key);
+		if (!key_set_put(&set, hash_bytes_extended((unsigned char *) VARDATA_ANY(value),
+												   VARSIZE_ANY_EXHDR(value), 0)))
+			repeated = text_to_cstring(value);
+	}
+	tuplestore_select_read_pointer(now->store, 0);
+	pfree(set.hashes);
+	ExecDropSingleTupleTableSlot(slot);
+	return repeated;
+}
+
+/* The error of a role whose keys must differ and do not. */
+static ErrorData *
+error_of_repeated(const char *role, const char *key)
+{
+	ErrorData  *error = palloc0(sizeof(ErrorData));
+
+	error->elevel = ERROR;
+	error->sqlerrcode = ERRCODE_CARDINALITY_VIOLATION;
+	error->message = psprintf("the query of role \"%s\" returns key \"%s\" more than once", role, key);
+	error->assoc_context = CurrentMemoryContext;
+	return error;
+}
+
 static void
 relation_register(const char *name, const ShopNow *now)
 {
@@ -343,7 +421,7 @@ work_mem_raise(void)
  * Returns the number of events.
  */
 static int64
-diff_run(const EcDiff *diff, const ShopNow *now, const ShopNow *lines,
+diff_run(const EcDiff *diff, const char *text, const ShopNow *now, const ShopNow *lines,
 		 ArrayType *keys, int nkeys, TimestampTz at, bool silent)
 {
 	static const Oid types[] = {TEXTARRAYOID, TIMESTAMPTZOID, BOOLOID};
@@ -357,7 +435,7 @@ diff_run(const EcDiff *diff, const ShopNow *now, const ShopNow *lines,
 	nulls[0] = keys == NULL ? 'n' : ' ';
 	args[1] = TimestampTzGetDatum(at);
 	args[2] = BoolGetDatum(silent);
-	statement = psprintf(diff->statement, keys == NULL ? "" : " WHERE key = ANY ($1)");
+	statement = psprintf(text, keys == NULL ? "" : " WHERE key = ANY ($1)");
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -391,6 +469,8 @@ role_compare(EcTick *tick, const EcDiff *diff, const EcBinding *binding,
 	ShopNow		now = {0};
 	ShopNow		lines = {0};
 	ErrorData  *error;
+	const char *statement;
+	char	   *repeated;
 
 	if (keys != NULL)
 		array = construct_array(keys, nkeys, TEXTOID, -1, false, TYPALIGN_INT);
@@ -416,7 +496,20 @@ role_compare(EcTick *tick, const EcDiff *diff, const EcBinding *binding,
 	}
 
 	tick->keys += keys == NULL ? now.nrows : nkeys;
-	tick->events += diff_run(diff, &now, &lines, array, nkeys, tick->at, silent);
+	statement = diff->statement;
+	repeated = key_repeated(&now);
+	if (repeated != NULL)
+	{
+		statement = diff->repeated;
+		if (statement == NULL)
+		{
+			tuplestore_end(now.store);
+			if (lines.store != NULL)
+				tuplestore_end(lines.store);
+			return error_of_repeated(diff->role, repeated);
+		}
+	}
+	tick->events += diff_run(diff, statement, &now, &lines, array, nkeys, tick->at, silent);
 	tuplestore_end(now.store);
 	if (lines.store != NULL)
 		tuplestore_end(lines.store);
