@@ -42,5 +42,4 @@ for step in $steps; do
 	printf 'END\n$ecauto_state$;\n'
 	printf 'COMMENT ON FUNCTION ecauto.state_step_%s() IS\n' "$step"
 	printf "'takes the state in schema ecauto_data to version %d; called by ecauto.setup() alone';\n" "$((1$step - 1000))"
-	printf 'REVOKE ALL ON FUNCTION ecauto.state_step_%s() FROM PUBLIC;\n\n' "$step"
 done

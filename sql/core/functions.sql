@@ -22,7 +22,6 @@ AS 'MODULE_PATHNAME', 'ecauto_tick'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.tick() IS
 'one round of automation in the current transaction: noted change log rows taken, keys read, events written, messages enqueued; pending: change log rows that have not rested for ecauto.settle_time yet; waits for a round of another session to end';
-REVOKE ALL ON FUNCTION ecauto.tick() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.setup()
 RETURNS integer
@@ -77,4 +76,3 @@ END
 $$;
 COMMENT ON FUNCTION ecauto.setup() IS
 'creates the state in schema ecauto_data or brings it to the version of the extension, and returns that version; belongs to the caller, who needs CREATE on the database; does nothing if all is there';
-REVOKE ALL ON FUNCTION ecauto.setup() FROM PUBLIC;

@@ -51,4 +51,3 @@ AS 'MODULE_PATHNAME', 'ecauto_drop_old_events'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.drop_old_events(interval) IS
 'drops the monthly partitions of the event table that hold nothing younger than this, and returns how many; forgets identifiers and completed carts of that age too';
-REVOKE ALL ON FUNCTION ecauto.drop_old_events(interval) FROM PUBLIC;
