@@ -50,7 +50,7 @@ BEGIN
 		RAISE EXCEPTION 'permission denied for foreign server %', endpoint
 			USING ERRCODE = 'insufficient_privilege';
 	END IF;
-	IF kind = 'mail' AND ecauto.is_mail_address(recipient) IS NOT TRUE THEN
+	IF kind = 'mail' AND coalesce(ecauto.mail_address_problem(recipient), CASE WHEN recipient IS NULL THEN 'it is missing' END) IS NOT NULL THEN
 		RAISE EXCEPTION 'a supplier who gets mail needs a valid address'
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = format('Endpoint "%s" is a mail server, the recipient is %s.', endpoint, coalesce(quote_ident(recipient), 'null'));
@@ -182,7 +182,7 @@ told AS MATERIALIZED (
 		key => 'stock_notice:' || c.event_id) AS id
 	FROM crossed c JOIN server s USING (endpoint)
 	JOIN server v ON v.endpoint = current_setting('ecauto.mail_endpoint')
-	WHERE v.kind = 'mail' AND v.problem IS NULL AND ecauto.is_mail_address(current_setting('ecauto.manager_mail'))),
+	WHERE v.kind = 'mail' AND v.problem IS NULL AND ecauto.mail_address_problem(current_setting('ecauto.manager_mail')) IS NULL),
 noted AS (
 	UPDATE ecauto_data.stock_policy p
 	SET last_ordered_at = CASE WHEN v.problem IS NULL THEN $1 ELSE p.last_ordered_at END, last_error = v.problem
@@ -213,7 +213,7 @@ sent AS MATERIALIZED (
 		replace(replace(replace(m.subject, '{number}', o.number), '{total}', o.total), '{currency}', o.currency) AS subject,
 		replace(replace(replace(m.body, '{number}', o.number), '{total}', o.total), '{currency}', o.currency) AS body) filled
 	WHERE e.at = $1 AND e.event_id > $2 AND e.event_id < $3 AND EXISTS (SELECT FROM server)
-		AND ecauto.is_mail_address(e.new ->> 'email'))
+		AND e.new ->> 'email' <> '' AND ecauto.mail_address_problem(e.new ->> 'email') IS NULL)
 SELECT count(*) FROM sent
 $$;
 COMMENT ON FUNCTION ecauto.run_order_mail(timestamptz, uuid, uuid) IS
