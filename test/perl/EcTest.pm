@@ -101,6 +101,20 @@ sub ec_sink
 	return EcTest::Sink->start(@_);
 }
 
+# A test that dies says why only in its log, which nobody sees on another
+# machine.
+END
+{
+	my $status = $?;
+	if ($status != 0 && open(my $log, '<', $PostgreSQL::Test::Utils::test_logfile))
+	{
+		my @lines = <$log>;
+		splice(@lines, 0, @lines - 25) if @lines > 25;
+		diag("the end of $PostgreSQL::Test::Utils::test_logfile:\n", @lines);
+	}
+	$? = $status;
+}
+
 # The server test/sink/sink.c: an HTTP and a mail server that write down what
 # they get.  The opening of that file lists what they can be asked for.
 package EcTest::Sink;
