@@ -22,20 +22,24 @@ step()
 # What an earlier demo.sh started.  Its programs are in its own PostgreSQL.
 stop_demo()
 {
-	if [ -f "$demo/bin/pg_ctl" ]; then
-		PATH=$demo/bin:$PATH as_server sh "$build/src/test/server.sh" stop "$demo/server"
+	if [ -x "$demo/bin/pg_ctl" ]; then
+		(
+			PATH=$demo/bin:$PATH
+			as_server sh "$build/src/test/server.sh" stop "$demo/server"
+		)
 	fi
 	sink_pid=$(sed -n 's/^SINK_PID=//p' "$demo/sink/ports" 2>/dev/null || true)
 	if [ -n "$sink_pid" ] && [ "$(cat "/proc/$sink_pid/comm" 2>/dev/null)" = sink ]; then
 		kill "$sink_pid" 2>/dev/null || true
 	fi
-	as_server rm -rf "$demo/sink" "$demo/server"
+	as_server rm -f "$demo/sink/ports"
 }
 
 if [ "${1:-}" = stop ]; then
 	if [ -d "$demo" ]; then
 		enter_build
 		stop_demo
+		as_server rm -rf "$demo/server" "$demo/sink"
 	fi
 	echo "the demonstration is stopped"
 	exit 0
@@ -73,6 +77,7 @@ ecauto.settle_time = '200ms'
 ${cron:+cron.database_name = 'shop'
 cron.use_background_workers = on}
 CONF
+as_server rm -rf "$demo/sink"
 as_server mkdir -p "$demo/sink"
 as_server setsid "$build/bin/sink" --dir "$demo/sink" --http 0 --smtp 0 </dev/null >"$demo/sink.log" 2>&1 &
 
@@ -105,6 +110,8 @@ received()
 
 run_sql -q -d postgres -c 'CREATE DATABASE shop'
 run_sql -q -d shop -f "$build/src/test/demo/shop.sql" >/dev/null
+run_sql -q -d shop -c "UPDATE shop.stock s SET on_hand = s.reserved + 25
+	FROM shop.variant v WHERE v.id = s.variant_id AND v.sku = 'SKU-1-1'"
 [ -z "$cron" ] || run_sql -q -d shop -c 'CREATE EXTENSION pg_cron'
 echo "PostgreSQL on $demo/server, HTTP on port $HTTP_PORT, mail on port $SMTP_PORT"
 run_sql -q -d shop -A -t -F ' ' -c "SELECT 'the shop:',
@@ -118,12 +125,9 @@ step "A customer buys, and the shop runs low"
 run_sql -q -e -d shop -f "$build/src/test/demo/sell.sql"
 
 step "Waiting for what follows from that"
-until_true 60 received http.jsonl 1 || die "no order came to the supplier: $demo/server/log may say why"
-until_true 60 received smtp.jsonl 4 || die "the mails did not come: $demo/server/log may say why"
-echo "the supplier got:"
-sed 's/^/  /' "$demo/sink/http.jsonl"
-echo "the mailboxes got:"
-sed 's/^/  /' "$demo/sink/smtp.jsonl"
+until_true 60 received http.jsonl 1 || die "no order came to the supplier; $demo/server/log may say why"
+until_true 60 received smtp.jsonl 6 || die "the mails did not come; $demo/server/log may say why"
+run_sql -q -d shop -v sink_dir="$demo/sink" -f "$build/src/test/demo/received.sql"
 
 step "What ecauto saw and did"
 run_sql -q -e -d shop -f "$build/src/test/demo/look.sql"

@@ -9,8 +9,12 @@ CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint
 CREATE SERVER supplier FOREIGN DATA WRAPPER ecauto_endpoint
 	OPTIONS (url :'supplier_url');
 
--- who hears of a reorder
-ALTER DATABASE shop SET ecauto.manager_mail = 'manager@example.test';
-
--- below 20 pieces, order 50 more
+-- when 20 or fewer are left, order 50, and tell the manager
 SELECT ecauto.set_stock_policy('SKU-1-1', 20, 50, 'supplier');
+ALTER SYSTEM SET ecauto.manager_mail = 'manager@example.test';
+SELECT pg_reload_conf();
+
+-- mail to customers
+SELECT ecauto.set_order_mail('order.placed', 'Thank you! Order {number}');
+SELECT ecauto.set_order_mail('order.paid');
+SELECT ecauto.set_order_mail('order.fulfilled');
