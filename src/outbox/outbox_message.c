@@ -128,7 +128,7 @@ attachments_check(JsonbContainer *mail)
 		if (!text_check(element.val.binary.data, "name", true))
 			mail_error("attachments", "An attachment has no \"name\".");
 		(void) text_check(element.val.binary.data, "type", true);
-		(void) text_check(element.val.binary.data, "cid", true);
+		(void) text_check(element.val.binary.data, "inline_id", true);
 		plain = text_check(element.val.binary.data, "content", false);
 		encoded = text_check(element.val.binary.data, "base64", false);
 		if (plain == encoded)

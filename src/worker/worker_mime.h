@@ -18,11 +18,9 @@
 #include "utils/jsonb.h"
 #include "utils/timestamp.h"
 
-/* RFC 5322, section 2.1.1; encoded-words: RFC 2047, section 2 */
-#define EC_MIME_LINE_MAX	998		/* without CRLF; must */
-#define EC_MIME_LINE_GOOD	78		/* should */
-#define EC_MIME_WORD_LINE	76		/* of a line with an encoded-word */
-#define EC_MIME_WORD_MAX	75		/* of an encoded-word */
+/* longest line, without CRLF: RFC 5322, section 2.1.1 */
+#define EC_MIME_LINE_MAX	998		/* must not be longer */
+#define EC_MIME_LINE_GOOD	78		/* should not be longer */
 
 /* ---- worker_mime.c ---- */
 

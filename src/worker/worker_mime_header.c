@@ -9,7 +9,7 @@
  * so a text is encoded whole, with the spaces inside.  Each word holds whole
  * characters and has at most 75 bytes.
  *
- * Fields are folded (CRLF before a space) so that lines have 78 bytes if that
+ * Fields are folded (CRLF before a space) so that lines have 76 bytes if that
  * can be.  Callers make sure that no control character gets here.
  *
  *-------------------------------------------------------------------------
@@ -26,6 +26,9 @@
 
 static const char hex[] = "0123456789ABCDEF";
 
+/* RFC 2047, section 2: of a line with an encoded-word, which we do not tell from others */
+#define FOLD_AT 76
+#define WORD_MAX 75
 #define WORD_OVERHEAD 12		/* "=?UTF-8?Q?" and "?=" */
 
 /* most bytes of a key, encoded, that stand in a Message-ID as they are */
@@ -86,22 +89,20 @@ column(StringInfo out)
 static void
 put_token(StringInfo out, const char *token, int len)
 {
-	if (column(out) + 1 + len > EC_MIME_LINE_GOOD)
+	if (column(out) + 1 + len > FOLD_AT)
 		appendStringInfoString(out, "\r\n");
 	appendStringInfoChar(out, ' ');
 	appendBinaryStringInfo(out, token, len);
 }
 
-/* The same for each word of a text; spaces are kept. */
+/* The same for each word of a text, which has no two spaces in a row. */
 static void
 put_words(StringInfo out, const char *text)
 {
 	while (*text)
 	{
-		/* a word may begin with spaces: those after the first of a run */
-		int			len = (int) strspn(text, " ");
+		int			len = (int) strcspn(text, " ");
 
-		len += (int) strcspn(text + len, " ");
 		put_token(out, text, len);
 		text += len;
 		if (*text == ' ')
@@ -140,7 +141,7 @@ put_encoded_words(StringInfo out, const char *text)
 
 	while (*text)
 	{
-		int			room = EC_MIME_WORD_LINE - column(out) - 1;
+		int			room = FOLD_AT - column(out) - 1;
 		int			used = 0;	/* bytes of text in this word */
 		int			size = 0;	/* what they become */
 
@@ -148,9 +149,9 @@ put_encoded_words(StringInfo out, const char *text)
 		if (room < WORD_OVERHEAD + 12)
 		{
 			appendStringInfoString(out, "\r\n");
-			room = EC_MIME_WORD_LINE - 1;
+			room = FOLD_AT - 1;
 		}
-		room = Min(room, EC_MIME_WORD_MAX) - WORD_OVERHEAD;
+		room = Min(room, WORD_MAX) - WORD_OVERHEAD;
 		while (text[used])
 		{
 			int			char_len = pg_encoding_mblen(PG_UTF8, text + used);
@@ -190,26 +191,25 @@ put_encoded_words(StringInfo out, const char *text)
 
 /*
  * Would the text not come back as it is?  Apart from other characters those
- * are spaces at its ends, what looks like an encoded-word, and words that no
- * folding can keep below the hard limit of a line.
+ * are spaces at its ends or in a row, what looks like an encoded-word, and
+ * words that no folding can keep below the hard limit of a line.
  */
 static bool
 needs_encoding(const char *text)
 {
 	size_t		len = strlen(text);
 
-	if (!is_printable(text) || strstr(text, "=?") != NULL)
+	if (!is_printable(text) || strstr(text, "=?") != NULL || strstr(text, "  ") != NULL)
 		return true;
 	if (len > 0 && (text[0] == ' ' || text[len - 1] == ' '))
 		return true;
 	for (const char *word = text; *word;)
 	{
-		size_t		size = strspn(word, " ");
+		size_t		size = strcspn(word, " ");
 
-		size += strcspn(word + size, " ");
 		if (size > EC_MIME_LINE_MAX - EC_MIME_LINE_GOOD)
 			return true;
-		word += size;
+		word += size + (word[size] == ' ');
 	}
 	return false;
 }
@@ -425,7 +425,7 @@ ec_header_parameter(StringInfo out, const char *name, const char *value)
 	}
 
 	/* a space, "name*NNN*=UTF-8''" and the ";" that follows go off a line */
-	room = EC_MIME_LINE_GOOD - (int) strlen(name) - (int) strlen(" *NNN*=UTF-8'';");
+	room = FOLD_AT - (int) strlen(name) - (int) strlen(" *NNN*=UTF-8'';");
 	initStringInfo(&encoded);
 	while (*value)
 	{
