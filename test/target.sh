@@ -14,7 +14,7 @@ headerscheck) exec perl "$here/checks/headers.pl" ;;
 check-modules) exec perl "$here/checks/modules.pl" ;;
 demo) exec sh "$here/demo.sh" ;;
 demo-stop) exec sh "$here/demo.sh" stop ;;
-bench) exec sh "$here/bench/run.sh" ;;
+bench) exec sh "$here/bench.sh" ;;
 format) exec sh "$here/format.sh" ;;
 format-check) exec sh "$here/format.sh" check ;;
 coverage) exec sh "$here/coverage.sh" ;;

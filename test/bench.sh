@@ -1,17 +1,17 @@
 #!/bin/sh
 # Benchmarks, each beside its peer or the limit of what it stands on.
 #
-#   run.sh              all
-#   run.sh NAME...      test/bench/NAME.sh
+#   bench.sh            all
+#   bench.sh NAME...    test/bench/NAME.sh
 #
 # ROUNDS (default 5) and SECONDS_EACH (default 10) set how long they run.  They
 # print figures and ratios and judge nothing; docs/benchmarks.md says what was
 # found where.
 set -eu
-. "$(dirname "$0")/../env.sh"
-. "$(dirname "$0")/../build.sh"
+. "$(dirname "$0")/env.sh"
+. "$(dirname "$0")/build.sh"
 
-[ $# -gt 0 ] || set -- $(ls "$top"/test/bench/*.sh | sed 's|.*/||; s|\.sh$||' | grep -vx -e run -e measure)
+[ $# -gt 0 ] || set -- $(ls "$top"/test/bench/*.sh | sed 's|.*/||; s|\.sh$||' | grep -vx -e measure)
 
 sh "$top/test/install.sh" </dev/null
 find_server || die "no PostgreSQL server with headers was found"
