@@ -569,7 +569,7 @@ role_run(EcTick *tick, RoleWork *rw)
 		rw->all = true;
 	if (!rw->all && rw->nkeys == 0)
 		return;
-	if (binding->broken && IsBackgroundWorker &&
+	if (binding->broken && MyBackendType == B_BG_WORKER &&
 		!TimestampDifferenceExceeds(broken_seen[place], GetCurrentTimestamp(), BROKEN_REST))
 	{
 		ec_binding_set_resync(role, true);
