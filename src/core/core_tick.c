@@ -61,6 +61,7 @@ bool
 ec_tick_run(EcTick *tick)
 {
 	LOCKTAG		tag;
+	int			level;
 
 	ec_state_require();
 
@@ -69,12 +70,17 @@ ec_tick_run(EcTick *tick)
 	if (LockAcquire(&tag, ExclusiveLock, false, !tick->wait) == LOCKACQUIRE_NOT_AVAIL)
 		return false;
 
+	/* compiling a statement takes longer than most rounds */
+	level = NewGUCNestLevel();
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
+							 true, 0, false);
 	tick->at = ec_now();
 	for (int i = 0; i < nphases; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
 		phases[i].run(tick);
 	}
+	AtEOXact_GUC(false, level);
 	return true;
 }
 
