@@ -12,6 +12,17 @@ $$;
 COMMENT ON FUNCTION ecauto.endpoint_kind(text) IS
 'mail or http, by the url of the foreign server; NULL if it is no endpoint of ecauto';
 
+CREATE OR REPLACE FUNCTION ecauto.endpoint_problem(endpoint text)
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT CASE WHEN ecauto.endpoint_kind($1) IS NULL THEN 'endpoint does not exist'
+	WHEN NOT has_server_privilege($1, 'USAGE') THEN 'permission denied for foreign server' END
+$$;
+COMMENT ON FUNCTION ecauto.endpoint_problem(text) IS
+'why the current user cannot enqueue a message to an endpoint; NULL if he can';
+
 CREATE OR REPLACE FUNCTION ecauto.set_stock_policy(
 	sku text, reorder_point numeric, order_quantity numeric, endpoint text, recipient text DEFAULT NULL)
 RETURNS void
@@ -151,11 +162,8 @@ WITH crossed AS MATERIALIZED (
 		AND (e.old ->> 'available')::numeric > p.reorder_point
 		AND coalesce((e.new ->> 'available')::numeric, 0) <= p.reorder_point),
 server AS MATERIALIZED (
-	SELECT endpoint, kind, CASE WHEN kind IS NULL THEN 'endpoint does not exist'
-		WHEN NOT has_server_privilege(endpoint, 'USAGE') THEN 'permission denied for foreign server' END AS problem
-	FROM (SELECT x.endpoint, ecauto.endpoint_kind(x.endpoint) AS kind
-		FROM (SELECT DISTINCT c.endpoint FROM crossed c
-			UNION SELECT current_setting('ecauto.mail_endpoint')) x) y),
+	SELECT x.endpoint, ecauto.endpoint_kind(x.endpoint) AS kind, ecauto.endpoint_problem(x.endpoint) AS problem
+	FROM (SELECT c.endpoint FROM crossed c UNION SELECT current_setting('ecauto.mail_endpoint')) x),
 sent AS MATERIALIZED (
 	SELECT ecauto.enqueue(c.endpoint,
 		CASE v.kind
@@ -199,7 +207,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 WITH server AS MATERIALIZED (
 	SELECT FROM (SELECT current_setting('ecauto.mail_endpoint') AS endpoint) x
-	WHERE ecauto.endpoint_kind(x.endpoint) = 'mail' AND has_server_privilege(x.endpoint, 'USAGE')),
+	WHERE ecauto.endpoint_kind(x.endpoint) = 'mail' AND ecauto.endpoint_problem(x.endpoint) IS NULL),
 sent AS MATERIALIZED (
 	SELECT ecauto.send_mail(e.new ->> 'email', m.kind,
 		jsonb_build_object('subject', filled.subject, 'body', filled.body),

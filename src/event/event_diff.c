@@ -137,6 +137,10 @@ static const char price_statement[] =
  * Stock counts by sku: what is available of it anywhere.  A sku whose rows
  * are gone has nothing available.  Summing is left out where no sku has two
  * rows, as in most shops, since it takes longer than all the rest.
+ *
+ * This is the statement that bulk changes go through, so what was seen is
+ * found again by its place: only a tick writes there, and ticks exclude each
+ * other.
  */
 #define STOCK_NOW \
 	"WITH n AS MATERIALIZED (\n" \
@@ -150,10 +154,16 @@ static const char price_statement[] =
 	"      pg_catalog.jsonb_build_object('on_hand', on_hand, 'reserved', reserved)) END AS locations\n" \
 	"  FROM shop_now GROUP BY key),\n"
 
+#define STOCK_EVENT(kind, condition) \
+	"SELECT ecauto.new_id(), $2, '" kind "', 'stock', d.key, NULL, d.key,\n" \
+	"  CASE WHEN known THEN ecauto.stock_state(o_on_hand, o_reserved, o_incoming, o_locations) END,\n" \
+	"  CASE WHEN here THEN ecauto.stock_state(n_on_hand, n_reserved, n_incoming, n_locations) END\n" \
+	"FROM d WHERE NOT $3" condition
+
 #define STOCK_DIFF \
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_stock%s),\n" \
+	"o AS MATERIALIZED (SELECT ctid AS place, * FROM ecauto_data.seen_stock%s),\n" \
 	"d AS MATERIALIZED (\n" \
-	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n" \
+	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known, o.place,\n" \
 	"    n.on_hand AS n_on_hand, n.reserved AS n_reserved, n.incoming AS n_incoming,\n" \
 	"    n.locations AS n_locations, n.on_hand - n.reserved AS n_available,\n" \
 	"    o.on_hand AS o_on_hand, o.reserved AS o_reserved, o.incoming AS o_incoming,\n" \
@@ -165,17 +175,12 @@ static const char price_statement[] =
 	"  SELECT key, n_on_hand, n_reserved, n_incoming, n_locations FROM d WHERE NOT known),\n" \
 	"changed AS (UPDATE ecauto_data.seen_stock s SET on_hand = d.n_on_hand,\n" \
 	"    reserved = d.n_reserved, incoming = d.n_incoming, locations = d.n_locations\n" \
-	"  FROM d WHERE d.here AND d.known AND s.key = d.key),\n" \
-	"gone AS (DELETE FROM ecauto_data.seen_stock s USING d WHERE NOT d.here AND s.key = d.key)\n" \
+	"  FROM d WHERE d.here AND d.known AND s.ctid = d.place),\n" \
+	"gone AS (DELETE FROM ecauto_data.seen_stock s USING d WHERE NOT d.here AND s.ctid = d.place)\n" \
 	INSERT_EVENTS \
-	"SELECT ecauto.new_id(), $2, e.kind, 'stock', d.key, NULL, d.key,\n" \
-	"  CASE WHEN known THEN ecauto.stock_state(o_on_hand, o_reserved, o_incoming, o_locations) END,\n" \
-	"  CASE WHEN here THEN ecauto.stock_state(n_on_hand, n_reserved, n_incoming, n_locations) END\n" \
-	"FROM d CROSS JOIN LATERAL (VALUES\n" \
-	"  ('stock.changed', true),\n" \
-	"  ('stock.out', known AND o_available > 0 AND coalesce(n_available, 0) <= 0),\n" \
-	"  ('stock.back', known AND o_available <= 0 AND n_available > 0)) e(kind, holds)\n" \
-	"WHERE e.holds AND NOT $3"
+	STOCK_EVENT("stock.changed", "") "\nUNION ALL\n" \
+	STOCK_EVENT("stock.out", " AND known AND o_available > 0 AND coalesce(n_available, 0) <= 0") "\nUNION ALL\n" \
+	STOCK_EVENT("stock.back", " AND known AND o_available <= 0 AND n_available > 0")
 
 static const char stock_statement[] = STOCK_NOW STOCK_DIFF;
 static const char stock_summed_statement[] = STOCK_NOW_SUMMED STOCK_DIFF;

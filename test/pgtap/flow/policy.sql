@@ -1,7 +1,7 @@
 -- Reordering and order mails: once per edge, nothing lost, nothing that can stop a tick.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(29);
+SELECT plan(31);
 
 CREATE SERVER supplier FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:9/orders');
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:9', sender 'Shop <shop@shop.example>');
@@ -74,6 +74,11 @@ SELECT ecauto.tick() \g /dev/null
 UPDATE orders SET paid = 12.50 WHERE id = 20;
 SELECT is((SELECT events FROM ecauto.tick()), 1::bigint, 'paid once more is an event');
 SELECT is((SELECT count(*) FROM sent WHERE key = 'order.paid:20'), 1::bigint, 'but each order has one mail of a kind');
+SET LOCAL ecauto.mail_endpoint = 'nowhere';
+SET LOCAL ecauto.manager_mail = '';
+INSERT INTO orders (id, mail, total, paid) VALUES (24, 'buyer@shop.example', 5, 5);
+SELECT is((SELECT messages FROM ecauto.tick()), 0::bigint, 'without a mail server there are no mails');
+SELECT is(ecauto.endpoint_problem(NULL), 'endpoint does not exist', 'no endpoint is none');
 SELECT ok(ecauto.drop_order_mail('order.paid') AND NOT ecauto.drop_order_mail('order.paid'), 'a mail ends, once');
 
 SELECT * FROM finish();
