@@ -6,7 +6,8 @@
 # Each domain gives its functions (functions.sql and further files beside it)
 # and its state (state_NNN.sql: the statements that take ecauto_data from
 # version NNN-1 to NNN).  The state steps become the bodies of
-# ecauto.state_step_NNN(), which setup() calls in turn.  A fresh install
+# ecauto.state_step_NNN(), which setup() calls in turn.  Files in shop/presets/
+# are not run but become the rows of ecauto.presets().  A fresh install
 # creates, it does not replace: something planted under one of our names
 # beforehand makes it fail.
 set -eu
@@ -27,6 +28,19 @@ for domain in "$@"; do
 		printf '\n'
 	done
 done
+
+separator=' '
+printf 'CREATE FUNCTION ecauto.presets()\nRETURNS TABLE (preset text, definition text)\n'
+printf 'LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\nVALUES'
+for file in shop/presets/*.sql; do
+	printf "%s('%s', \$ecauto_preset\$" "$separator" "$(basename "$file" .sql)"
+	cat "$file"
+	printf '$ecauto_preset$)'
+	separator=', '
+done
+printf ';\nEND;\n'
+printf 'COMMENT ON FUNCTION ecauto.presets() IS\n'
+printf "'shops that ecauto knows, and what it knows of them: queries for the roles, sources, writers, parameters';\n\n"
 
 steps=$(for domain in "$@"; do ls "$domain"/state_*.sql 2>/dev/null || true; done |
 	sed 's/.*state_\([0-9]*\)\.sql/\1/' | sort -u)

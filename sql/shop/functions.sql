@@ -36,3 +36,11 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.resolve_source(integer, text[]) IS
 'what tick() makes of values noted for a tap (see ecauto_data.source): the roles that listen and their keys; NULL stands for every key';
 REVOKE ALL ON FUNCTION ecauto.resolve_source(integer, text[]) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.bind_write(action text, statement text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ecauto_bind_write'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.bind_write(text, text) IS
+'says by which statement ecauto changes the shop''s tables: set_price and set_price_index ($1 key text, $2 amount numeric, $3 currency text), receive_stock ($1 key text, $2 qty numeric, $3 location text), set_active ($1 key text, $2 active boolean); it is tried on a real row, read back and rolled back; true if that proved it, false if there is no row to try it on; runs as the current role with the current search_path';
+REVOKE ALL ON FUNCTION ecauto.bind_write(text, text) FROM PUBLIC;

@@ -97,6 +97,7 @@ typedef struct EcTick
 {
 	TimestampTz at;				/* our clock at the start */
 	bool		wait;			/* wait for another tick to end? */
+	bool		silent;			/* what is compared whole makes no events */
 	int64		noted;			/* rows taken from the change log */
 	int64		keys;			/* keys read through role queries */
 	int64		events;			/* events written */

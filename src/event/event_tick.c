@@ -581,7 +581,7 @@ role_run(EcTick *tick, RoleWork *rw)
 		rw->all = true;
 
 	if (rw->all)
-		error = role_compare(tick, rw->diff, binding, NULL, 0, !loaded);
+		error = role_compare(tick, rw->diff, binding, NULL, 0, !loaded || tick->silent);
 	else
 	{
 		rw->nkeys = keys_unique(rw->keys, rw->nkeys);

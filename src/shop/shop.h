@@ -11,7 +11,10 @@
 #include "core/core.h"
 
 #include "access/tupdesc.h"
+#include "nodes/params.h"
+#include "nodes/pg_list.h"
 #include "utils/array.h"
+#include "utils/jsonb.h"
 #include "utils/tuplestore.h"
 
 /* ---- shop_role.c: what roles there are ---- */
@@ -95,6 +98,9 @@ extern Tuplestorestate *ec_binding_fetch(const EcBinding *binding, const char *b
 										 ArrayType *keys, int64 limit,
 										 TupleDesc *desc, int64 *nrows);
 
+/* The statement that returns all rows of a role; in the current context. */
+extern char *ec_binding_statement(const EcBinding *binding);
+
 /*
  * For the rest of this domain: run a statement on the state as its owner,
  * while connected to SPI; the role that a stored piece of SQL runs as.
@@ -130,6 +136,8 @@ typedef struct EcQueryShape
 } EcQueryShape;
 
 extern EcQueryShape *ec_query_check(const char *what, const char *text, int maxparams);
+extern char *ec_statement_check(const char *what, const char *text,
+								ParserSetupHook setup, void *setup_arg);
 extern void ec_expression_check(const char *what, const char *text, char **column);
 extern void ec_query_error(const char *text, int location);
 extern Oid	ec_query_base_type(Oid type, char **sql);
@@ -139,7 +147,7 @@ extern Oid	ec_query_base_type(Oid type, char **sql);
 extern void ec_shop_require(const char *what);
 extern bool ec_shop_attached(void);
 extern char *ec_shop_search_path(void);
-extern int64 ec_bind_role(const EcRole *role, const char *query);
+extern int64 ec_bind_role(const EcRole *role, const char *query, bool from_preset);
 
 /* ---- shop_try.c: run what may fail, and go on ---- */
 
@@ -168,12 +176,91 @@ typedef enum EcOrigin
 {
 	EC_BY_HAND = 'h',			/* bind_source() */
 	EC_BY_TABLE = 't',			/* bind_table() */
-	EC_BY_PRESET = 'p'
+	EC_BY_PRESET = 'p',
+	EC_STALE = 's'				/* of the preset as it was; while attaching */
 } EcOrigin;
 
 extern void ec_source_register(const EcRole *role, Oid relid, const char *column,
 							   const char *resolve, EcOrigin origin);
 extern void ec_source_forget(const EcRole *role, EcOrigin origin);
+
+/* ---- shop_writer.c: statements that change the shop's tables ---- */
+
+#define EC_ACTION_PARAMS 3
+
+/* What can be done to a shop, with declared parameters. */
+typedef struct EcAction
+{
+	const char *name;
+	int			nparams;
+	const char *params[EC_ACTION_PARAMS];
+	Oid			types[EC_ACTION_PARAMS];
+	const char *role;			/* role through which what it wrote is read back, or NULL */
+	const char *column;			/* and the column */
+	const char *role_too;		/* another role that may have it, or NULL */
+} EcAction;
+
+typedef struct EcWriter
+{
+	const EcAction *action;
+	char	   *statement;
+	Oid			definer;		/* it runs as this role ... */
+	char	   *search_path;	/* ... with this search_path */
+} EcWriter;
+
+extern EcWriter *ec_writer_get(const char *action);
+extern char *ec_bind_write(const char *action, const char *statement, bool from_preset);
+
+/* ---- shop_preset.c: what we know of shops that others made ---- */
+
+typedef struct EcPresetParam
+{
+	char	   *name;
+	char	   *type;			/* key, text, number or timezone */
+	char	   *deflt;
+	char	   *value;			/* set by ec_preset_set_params() */
+} EcPresetParam;
+
+typedef struct EcPresetTable
+{
+	char	   *name;
+	List	   *columns;		/* of char * */
+} EcPresetTable;
+
+typedef struct EcPresetRole
+{
+	const EcRole *role;
+	char	   *query;
+} EcPresetRole;
+
+typedef struct EcPresetSource
+{
+	const EcRole *role;
+	char	   *table;
+	char	   *column;
+	char	   *resolve;		/* NULL: the column holds the role's key */
+} EcPresetSource;
+
+typedef struct EcPresetWrite
+{
+	char	   *action;
+	char	   *statement;
+} EcPresetWrite;
+
+typedef struct EcPreset
+{
+	char	   *name;
+	char	   *title;
+	List	   *params;			/* of EcPresetParam, and so on */
+	List	   *tables;
+	List	   *roles;
+	List	   *sources;
+	List	   *writes;
+} EcPreset;
+
+extern EcPreset *ec_preset_get(const char *name);
+extern void ec_preset_set_params(EcPreset *preset, Jsonb *params);
+extern char *ec_preset_expand(const EcPreset *preset, const char *text);
 
 /* ---- shop_capture.c: the trigger ---- */
 

@@ -309,9 +309,9 @@ text_array(char **strings, int n)
 }
 
 static void
-binding_store(const EcBinding *binding)
+binding_store(const EcBinding *binding, bool from_preset)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, NAMEOID, TEXTOID, BOOLOID};
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTARRAYOID, TEXTARRAYOID, NAMEOID, TEXTOID, BOOLOID, BOOLOID};
 	const EcRole *role = binding->role;
 	char	  **names = palloc(sizeof(char *) * role->ncolumns);
 	char	  **natives = palloc(sizeof(char *) * role->ncolumns);
@@ -334,16 +334,17 @@ binding_store(const EcBinding *binding)
 	values[4] = NameGetDatum(&definer);
 	values[5] = CStringGetTextDatum(binding->search_path);
 	values[6] = BoolGetDatum(binding->resync);
+	values[7] = BoolGetDatum(from_preset);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_shop_state_run("INSERT INTO ecauto_data.role_binding AS b"
-					  " (role, query, columns, types, definer, search_path, resync)"
-					  " VALUES ($1, $2, $3, $4, $5, $6, $7)"
+					  " (role, query, columns, types, definer, search_path, resync, from_preset)"
+					  " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
 					  " ON CONFLICT (role) DO UPDATE SET (query, columns, types, definer,"
 					  " search_path, resync, from_preset, bound_at,"
 					  " broken_at, broken_code, broken_message) ="
-					  " ($2, $3, $4, $5, $6, $7, false, pg_catalog.clock_timestamp(),"
+					  " ($2, $3, $4, $5, $6, $7, $8, pg_catalog.clock_timestamp(),"
 					  " NULL, NULL, NULL)",
 					  lengthof(types), types, values, NULL);
 	SPI_finish();
@@ -359,7 +360,7 @@ binding_store(const EcBinding *binding)
  * sees differently, becomes events once.
  */
 int64
-ec_bind_role(const EcRole *role, const char *query)
+ec_bind_role(const EcRole *role, const char *query, bool from_preset)
 {
 	char	   *what = psprintf("query of role \"%s\"", role->name);
 	EcQueryShape *shape = ec_query_check(what, query, 0);
@@ -374,7 +375,7 @@ ec_bind_role(const EcRole *role, const char *query)
 	binding.resync = ec_shop_attached();
 	rows = rows_check(&binding);
 	fetch_check(&binding);
-	binding_store(&binding);
+	binding_store(&binding, from_preset);
 	return rows;
 }
 
@@ -387,7 +388,7 @@ ecauto_bind_role(PG_FUNCTION_ARGS)
 	const EcRole *role = ec_role_get(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 
 	ec_shop_require("bind a role");
-	PG_RETURN_INT64(ec_bind_role(role, text_to_cstring(PG_GETARG_TEXT_PP(1))));
+	PG_RETURN_INT64(ec_bind_role(role, text_to_cstring(PG_GETARG_TEXT_PP(1)), false));
 }
 
 /* ---- bind_table() ---- */
@@ -532,7 +533,7 @@ ecauto_bind_table(PG_FUNCTION_ARGS)
 				 errmsg("the mapping of columns must be a JSON object"),
 				 errhint("Write {\"key\": \"id\", ...}: canonical columns and what they are in the relation.")));
 	rel = relation_open(relid, AccessShareLock);
-	rows = ec_bind_role(role, table_query(role, rel, columns, &key));
+	rows = ec_bind_role(role, table_query(role, rel, columns, &key), false);
 
 	ec_source_forget(role, EC_BY_TABLE);
 	if (key > 0 && (rel->rd_rel->relkind == RELKIND_RELATION ||

@@ -210,6 +210,12 @@ binding_statement(const EcBinding *binding, const char *by)
 	return sql.data;
 }
 
+char *
+ec_binding_statement(const EcBinding *binding)
+{
+	return binding_statement(binding, NULL);
+}
+
 /*
  * What rows of a role look like; in the current context.
  */

@@ -200,6 +200,36 @@ ec_query_check(const char *what, const char *text, int maxparams)
 }
 
 /*
+ * Check that a text is one statement that reads or writes rows; returns it
+ * without semicolon, in the current context.  setup says what its parameters
+ * are.  Errors: as ec_query_check(), but for what concerns reading only.
+ */
+char *
+ec_statement_check(const char *what, const char *text, ParserSetupHook setup, void *setup_arg)
+{
+	ErrorContextCallback callback;
+	RawStmt    *raw;
+	Query	   *query;
+	int			start;
+	int			length;
+
+	callback.callback = query_error_callback;
+	callback.arg = unconstify(char *, text);
+	callback.previous = error_context_stack;
+	error_context_stack = &callback;
+
+	raw = statement_single(what, text, &start, &length);
+	query = parse_analyze_withcb(raw, text, setup, setup_arg, NULL);
+	if (query->commandType == CMD_UTILITY)
+		ereport(ERROR,
+				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+				 errmsg("%s must be an INSERT, UPDATE, DELETE, MERGE or SELECT", what)));
+
+	error_context_stack = callback.previous;
+	return pnstrdup(text + start, length);
+}
+
+/*
  * Check that a text is exactly one SQL expression, so that it can stand
  * between parentheses in a longer one.  If it is nothing but a name, *column
  * gets that name (allocated in the current context), else NULL.
