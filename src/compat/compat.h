@@ -78,4 +78,18 @@ ec_wait_event(const char *name)
 #endif
 }
 
+/* 17: a set of wait events belongs to a resource owner, no longer to a context */
+#include "storage/latch.h"
+#include "utils/memutils.h"
+
+static inline WaitEventSet *
+ec_wait_event_set_create(int nevents)
+{
+#if PG_VERSION_NUM >= 170000
+	return CreateWaitEventSet(NULL, nevents);
+#else
+	return CreateWaitEventSet(TopMemoryContext, nevents);
+#endif
+}
+
 #endif							/* EC_COMPAT_H */

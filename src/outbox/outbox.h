@@ -153,6 +153,8 @@ typedef struct EcMessage
 	Jsonb	   *headers;		/* HTTP: object of strings, or NULL */
 	ArrayType  *remaining;		/* mail: text[] of recipients left; NULL: all */
 	char	   *wanted;			/* function to ask, or NULL */
+	bool		ordered;		/* others of its entity wait for it */
+	int			priority;
 	int			attempts;		/* this one included */
 	TimestampTz next_at;		/* when it was due */
 	TimestampTz created_at;
@@ -176,6 +178,7 @@ typedef enum EcOutcome
 	EC_DELIVERED,
 	EC_RETRY,					/* may work later */
 	EC_DEAD,					/* never will */
+	EC_UNWANTED,				/* its sender no longer wants it */
 	EC_RELEASE					/* not tried: give it back unharmed */
 } EcOutcome;
 

@@ -58,7 +58,7 @@ static const char *const lease_sql =
 	"UPDATE ecauto_data.outbox o SET lease_until = $8, leased_by = $9, attempts = o.attempts + 1 "
 	"FROM due WHERE o.ctid = due.ctid "
 	"RETURNING o.id, o.endpoint, o.sender, o.key, o.path, o.payload, o.method, o.body, o.headers, "
-	"o.remaining, o.wanted, o.attempts, o.next_at, o.created_at, o.queued_at, o.expires_at";
+	"o.remaining, o.wanted, o.attempts, o.next_at, o.created_at, o.queued_at, o.expires_at, o.priority, o.entity IS NOT NULL";
 
 #define HISTORY_COLUMNS \
 	"id, attempts, priority, created_at, queued_at, expires_at, endpoint, sender, " \
@@ -219,6 +219,8 @@ message_of(HeapTuple tuple, TupleDesc desc)
 	message->created_at = DatumGetTimestampTz(fixed_column(tuple, desc, 14));
 	message->queued_at = DatumGetTimestampTz(fixed_column(tuple, desc, 15));
 	message->expires_at = DatumGetTimestampTz(fixed_column(tuple, desc, 16));
+	message->priority = DatumGetInt16(fixed_column(tuple, desc, 17));
+	message->ordered = DatumGetBool(fixed_column(tuple, desc, 18));
 	return message;
 }
 
@@ -342,7 +344,8 @@ columns_add(Columns *columns, const EcResult *result, TimestampTz now)
 	int			i = columns->n++;
 
 	columns->id[i] = Int64GetDatum(result->id);
-	columns->state[i] = CStringGetTextDatum(result->outcome == EC_DELIVERED ? "delivered" : "dead");
+	columns->state[i] = CStringGetTextDatum(result->outcome == EC_DELIVERED ? "delivered" :
+											result->outcome == EC_UNWANTED ? "cancelled" : "dead");
 	columns->next_at[i] = TimestampTzGetDatum(now + result->wait * 1000);
 	columns->status[i] = Int32GetDatum(result->status);
 	columns->status_null[i] = (result->status == 0);

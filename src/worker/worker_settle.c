@@ -1,0 +1,197 @@
+/*-------------------------------------------------------------------------
+ *
+ * worker_settle.c
+ *		Writing down what came of messages.
+ *
+ * Results are settled in batches, a transaction each.  If a batch fails, its
+ * results are settled one by one, so that one that cannot be written does not
+ * keep the others; its lease runs out, and it is tried again.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "common/pg_prng.h"
+#include "mb/pg_wchar.h"
+#include "utils/memutils.h"
+
+#include "worker/worker_delivery.h"
+
+#define ERROR_KEPT 1000			/* bytes of an error */
+
+/*
+ * What another computer said, as text that the database can store: cut off at
+ * a character, with a question mark for what is not valid.  NULL for nothing.
+ */
+static char *
+stored_text(const char *raw, size_t len)
+{
+	bool		utf8 = (GetDatabaseEncoding() == PG_UTF8);
+	char	   *text;
+	char	   *to;
+
+	if (raw == NULL || len == 0)
+		return NULL;
+	to = text = palloc(len + 1);
+	for (size_t i = 0; i < len;)
+	{
+		unsigned char c = (unsigned char) raw[i];
+		int			n = 1;
+
+		if (c >= 0x80 && utf8)
+		{
+			n = pg_utf_mblen((const unsigned char *) raw + i);
+			if (i + n > len || !pg_utf8_islegal((const unsigned char *) raw + i, n))
+				n = 0;
+		}
+		else if (c >= 0x80 || c == '\0')
+			n = 0;
+		if (n == 0)
+		{
+			*to++ = '?';
+			i++;
+			continue;
+		}
+		memcpy(to, raw + i, n);
+		to += n;
+		i += n;
+	}
+	*to = '\0';
+	return text;
+}
+
+static char *
+error_text(const char *raw)
+{
+	return raw ? stored_text(raw, Min(strlen(raw), ERROR_KEPT)) : NULL;
+}
+
+/*
+ * The result of a job; one that was to be tried again may have used up its
+ * tries or its time.
+ */
+static void
+result_of(const EcJob *job, EcResult *result, TimestampTz now)
+{
+	const EcLane *lane = job->lane;
+
+	memset(result, 0, sizeof(EcResult));
+	result->id = job->id;
+	result->endpoint = lane->name;
+	result->outcome = job->outcome;
+	result->attempts = job->attempts;
+	result->status = job->status;
+	result->error = error_text(job->error);
+	result->answer = stored_text(job->answer, job->answer_len);
+	result->nremaining = job->nremaining;
+	result->remaining = job->remaining;
+	if (job->outcome != EC_RETRY)
+		return;
+
+	result->wait = ec_backoff(job->attempts, job->retry_after,
+							  pg_prng_double(&pg_global_prng_state));
+	if (job->attempts >= lane->max_attempts ||
+		(lane->give_up_after > 0 &&
+		 (now - job->queued_at) / 1000 + result->wait > lane->give_up_after))
+	{
+		result->outcome = EC_DEAD;
+		result->error = psprintf("gave up after %d tries: %s", job->attempts,
+								 result->error ? result->error : "no reason known");
+	}
+}
+
+typedef struct Batch
+{
+	EcDelivery *delivery;
+	EcJob	   *first;
+	int			n;
+	int64		count[EC_RELEASE + 1];
+	int64		soonest;		/* ms until the first of them is due again; -1: none */
+} Batch;
+
+static void
+settle_batch(void *arg)
+{
+	Batch	   *batch = arg;
+	EcResult   *results;
+	TimestampTz now = ec_now();
+	int			i = 0;
+
+	MemoryContextSwitchTo(batch->delivery->round);
+	results = palloc(sizeof(EcResult) * batch->n);
+	memset(batch->count, 0, sizeof(batch->count));
+	batch->soonest = -1;
+	for (EcJob *job = batch->first; i < batch->n; job = job->next, i++)
+	{
+		EcResult   *result = &results[i];
+
+		result_of(job, result, now);
+		batch->count[result->outcome]++;
+		if (result->outcome == EC_RETRY && (batch->soonest < 0 || result->wait < batch->soonest))
+			batch->soonest = result->wait;
+	}
+	ec_outbox_settle(results, batch->n);
+
+	for (EcLane *lane = batch->delivery->lanes; lane != NULL; lane = lane->next)
+	{
+		if (!lane->breaker_changed)
+			continue;
+		ec_outbox_show_breaker(lane->name, lane->pace.open_until == 0 ? 0 :
+							   now + Max(lane->pace.open_until - ec_worker_clock(), 0));
+	}
+}
+
+/* The batch is written: forget its jobs. */
+static void
+batch_done(EcDelivery *delivery, const Batch *batch)
+{
+	int64		now = ec_worker_clock();
+
+	for (int outcome = 0; outcome <= EC_RELEASE; outcome++)
+		delivery->count[outcome] += batch->count[outcome];
+	if (batch->soonest >= 0)
+		delivery->next_due_at = Min(delivery->next_due_at, now + batch->soonest * 1000 + 1000);
+}
+
+/*
+ * Settle everything that is done.  False if not all of it could be; then the
+ * rest is still there, or given up and logged.
+ */
+bool
+ec_delivery_settle(EcDelivery *delivery)
+{
+	Batch		batch = {.delivery = delivery};
+	bool		all = true;
+
+	while (delivery->done.n > 0)
+	{
+		bool		ok;
+
+		batch.first = delivery->done.first;
+		batch.n = delivery->one_by_one ? 1 : delivery->done.n;
+		ok = ec_worker_transaction(settle_batch, &batch);
+		MemoryContextReset(delivery->round);
+		if (!ok && !delivery->one_by_one)
+		{
+			delivery->one_by_one = true;
+			return false;
+		}
+		if (ok)
+			batch_done(delivery, &batch);
+		all = all && ok;
+		for (int i = 0; i < batch.n; i++)
+		{
+			EcJob	   *job = ec_jobs_shift(&delivery->done);
+
+			if (job->ordered)
+				ec_lane_look_again(job->lane);
+			if (job->target != NULL)
+				ec_target_release(delivery, job->target);
+			ec_job_free(job);
+		}
+		for (EcLane *lane = delivery->lanes; ok && lane != NULL; lane = lane->next)
+			lane->breaker_changed = false;
+	}
+	delivery->one_by_one = false;
+	return all;
+}
