@@ -46,7 +46,7 @@ CREATE TABLE ecauto_data.seen_stock (
 	reserved numeric,
 	incoming numeric,
 	locations jsonb
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 45);
 COMMENT ON TABLE ecauto_data.seen_stock IS
 	'stock of each sku, summed over its locations, as the last tick saw it; locations: NULL if there is one only';
 
