@@ -43,7 +43,7 @@ CREATE TABLE ecauto_data.source (
 	tap integer NOT NULL,
 	definer name NOT NULL DEFAULT current_user,
 	search_path text NOT NULL,
-	origin "char" NOT NULL DEFAULT 'h' CHECK (origin IN ('h', 't', 'p', 's')),
+	origin "char" NOT NULL DEFAULT 'h' CHECK (origin IN ('h', 't', 'w', 'p', 's')),
 	UNIQUE (role, schema_name, table_name, key_column)
 );
 COMMENT ON TABLE ecauto_data.source IS
@@ -51,7 +51,7 @@ COMMENT ON TABLE ecauto_data.source IS
 COMMENT ON COLUMN ecauto_data.source.tap IS
 	'number of the pair (table, key column) in the change log; sources that share the pair share it';
 COMMENT ON COLUMN ecauto_data.source.origin IS
-	'h: bind_source(), t: bind_table(), p: preset, s: an earlier preset (while attaching)';
+	'h: bind_source(), t: bind_table(), w: bind_table() of a role that is part of this one, p: preset, s: an earlier preset (while attaching)';
 COMMENT ON COLUMN ecauto_data.source.resolve IS
 	'query that turns noted keys ($1) into keys of the role; NULL if they are the same';
 

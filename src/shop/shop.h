@@ -48,6 +48,8 @@ typedef struct EcRole
 	const char *feature;		/* what is switched off without it */
 	const EcColumn *columns;
 	int			ncolumns;
+	const char *whole;			/* role that its rows are parts of, or NULL */
+	const char *whole_by;		/* column that holds the key of the whole */
 } EcRole;
 
 extern const EcRole ec_roles[];
@@ -176,6 +178,7 @@ typedef enum EcOrigin
 {
 	EC_BY_HAND = 'h',			/* bind_source() */
 	EC_BY_TABLE = 't',			/* bind_table() */
+	EC_BY_PART = 'w',			/* bind_table() of a role that is part of another */
 	EC_BY_PRESET = 'p',
 	EC_STALE = 's'				/* of the preset as it was; while attaching */
 } EcOrigin;

@@ -465,11 +465,12 @@ constant_sql(const EcColumn *column, const JsonbValue *value)
 }
 
 /*
- * Build the query for a relation and a mapping; *key is the plain column that
- * holds the key, 0 if there is none.
+ * Build the query for a relation and a mapping.  *noted is the plain column
+ * whose changes are to be noted, 0 if there is none: that of the key or, for
+ * parts of something, of the key of the whole.
  */
 static char *
-table_query(const EcRole *role, Relation rel, Jsonb *columns, AttrNumber *key)
+table_query(const EcRole *role, Relation rel, Jsonb *columns, AttrNumber *noted)
 {
 	StringInfoData sql;
 	JsonbIterator *it = JsonbIteratorInit(&columns->root);
@@ -479,7 +480,7 @@ table_query(const EcRole *role, Relation rel, Jsonb *columns, AttrNumber *key)
 
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
-	*key = 0;
+	*noted = 0;
 	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
 	{
 		const EcColumn *column;
@@ -502,8 +503,8 @@ table_query(const EcRole *role, Relation rel, Jsonb *columns, AttrNumber *key)
 									 &attnum);
 		else
 			expression = constant_sql(column, &value);
-		if (column == &role->columns[0])
-			*key = attnum;
+		if (strcmp(name, role->whole ? role->whole_by : "key") == 0)
+			*noted = attnum;
 		appendStringInfo(&sql, "%s%s AS %s", first ? "" : ", ", expression, quote_identifier(name));
 		first = false;
 	}
@@ -523,7 +524,7 @@ ecauto_bind_table(PG_FUNCTION_ARGS)
 	Oid			relid = PG_GETARG_OID(1);
 	Jsonb	   *columns = PG_GETARG_JSONB_P(2);
 	Relation	rel;
-	AttrNumber	key;
+	AttrNumber	noted;
 	int64		rows;
 
 	ec_shop_require("bind a role");
@@ -533,14 +534,15 @@ ecauto_bind_table(PG_FUNCTION_ARGS)
 				 errmsg("the mapping of columns must be a JSON object"),
 				 errhint("Write {\"key\": \"id\", ...}: canonical columns and what they are in the relation.")));
 	rel = relation_open(relid, AccessShareLock);
-	rows = ec_bind_role(role, table_query(role, rel, columns, &key), false);
+	rows = ec_bind_role(role, table_query(role, rel, columns, &noted), false);
 
-	ec_source_forget(role, EC_BY_TABLE);
-	if (key > 0 && (rel->rd_rel->relkind == RELKIND_RELATION ||
-					rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE))
-		ec_source_register(role, relid,
-						   NameStr(TupleDescAttr(RelationGetDescr(rel), key - 1)->attname),
-						   NULL, EC_BY_TABLE);
+	if (role->whole == NULL)
+		ec_source_forget(role, EC_BY_TABLE);
+	if (noted > 0 && (rel->rd_rel->relkind == RELKIND_RELATION ||
+					  rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE))
+		ec_source_register(role->whole ? ec_role_get(role->whole) : role, relid,
+						   NameStr(TupleDescAttr(RelationGetDescr(rel), noted - 1)->attname),
+						   NULL, role->whole ? EC_BY_PART : EC_BY_TABLE);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64(rows);
 }

@@ -197,21 +197,21 @@ static const EcColumn cart_line_columns[] = {
 
 #define COLUMNS(of) of##_columns, lengthof(of##_columns)
 
-/* name, many, needed, feature, columns */
+/* name, many, needed, feature, columns, whole, whole_by */
 const EcRole ec_roles[] = {
 	{"product", false, true, "everything", COLUMNS(product)},
 	{"sku", false, true, "everything", COLUMNS(sku)},
 	{"price", true, true, "everything", COLUMNS(price)},
 	{"stock", true, true, "everything", COLUMNS(stock)},
 	{"order", false, true, "everything", COLUMNS(order)},
-	{"order_line", false, true, "everything", COLUMNS(order_line)},
+	{"order_line", false, true, "everything", COLUMNS(order_line), "order", "order_key"},
 	{"customer", false, false, "customer events, segments, scores and mail to customers by name",
 	COLUMNS(customer)},
 	{"cart", false, false, "cart events and reminders of abandoned carts", COLUMNS(cart)},
 	{"cart_line", false, false, "contents of carts in events, conditions and mail",
-	COLUMNS(cart_line)},
+	COLUMNS(cart_line), "cart", "cart_key"},
 	{"payment", false, false, "matching of payments to orders and checks of cards",
-	COLUMNS(payment)},
+	COLUMNS(payment), "order", "order_key"},
 	{"category", false, false, "conditions and rules by category", COLUMNS(category)},
 	{"product_category", true, false, "conditions and rules by category",
 	COLUMNS(product_category)},

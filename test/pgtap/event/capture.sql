@@ -1,7 +1,7 @@
 -- Capture notes what changed and nothing that was rolled back, and never fails the shop.
 BEGIN;
 \ir shop.psql
-SELECT plan(33);
+SELECT plan(32);
 
 CREATE FUNCTION noted() RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(x.source || ':' || coalesce(x.key, '*'), ' ' ORDER BY x.source COLLATE "C", x.key COLLATE "C"), '')
