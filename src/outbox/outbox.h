@@ -162,14 +162,15 @@ typedef struct EcMessage
 	TimestampTz expires_at;		/* 0: never */
 } EcMessage;
 
-/* How many messages of an endpoint and priority are wanted, and from where. */
+#define EC_PRIORITIES 3			/* index is priority + 1 */
+
+/* How many messages of an endpoint are wanted, and from where in each priority. */
 typedef struct EcLeaseWish
 {
 	const char *endpoint;
-	int			priority;
 	int			limit;
-	TimestampTz after_at;		/* only those beyond (after_at, after_id) in the */
-	int64		after_id;		/* order of next_at, id; DT_NOBEGIN: all */
+	TimestampTz after_at[EC_PRIORITIES];	/* only those beyond (after_at, after_id) in the */
+	int64		after_id[EC_PRIORITIES];	/* order of next_at, id; DT_NOBEGIN: all */
 } EcLeaseWish;
 
 /* What came of one try to deliver. */
@@ -199,7 +200,7 @@ typedef struct EcResult
 /* in s: a lease without a settle ends after this plus the endpoint's timeout */
 #define EC_LEASE_SECONDS 60
 
-extern List *ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, int lease_ms);
+extern List *ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms);
 extern void ec_outbox_settle(const EcResult *results, int nresults);
 extern TimestampTz ec_outbox_next_due(void);
 extern int64 ec_outbox_expire(void);

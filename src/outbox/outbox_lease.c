@@ -45,17 +45,20 @@
 
 static const char *const lease_sql =
 	"WITH due AS MATERIALIZED ("
-	"SELECT m.ctid FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
-	"pg_catalog.unnest($4), pg_catalog.unnest($5)) AS w(endpoint, priority, n, after_at, after_id) "
-	"CROSS JOIN LATERAL ("
-	"SELECT o.ctid FROM ecauto_data.outbox o "
-	"WHERE o.endpoint = w.endpoint AND o.priority = w.priority AND o.next_at <= $6 "
-	"AND (o.next_at, o.id) > (w.after_at, w.after_id) "
-	"AND o.lease_until <= $7 AND (o.expires_at IS NULL OR o.expires_at > $6) "
+	"SELECT m.ctid FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
+	"pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
+	"pg_catalog.unnest($7), pg_catalog.unnest($8)) AS w(endpoint, n, at1, id1, at2, id2, at3, id3) "
+	"CROSS JOIN LATERAL (SELECT i.ctid FROM "
+	/* in this order, and no further than needed: a nested loop under a LIMIT */
+	"(VALUES (1, w.at3, w.id3), (0, w.at2, w.id2), (-1, w.at1, w.id1)) AS p(priority, after_at, after_id) "
+	"CROSS JOIN LATERAL (SELECT o.ctid FROM ecauto_data.outbox o "
+	"WHERE o.endpoint = w.endpoint AND o.priority = p.priority AND o.next_at <= $9 "
+	"AND (o.next_at, o.id) > (p.after_at, p.after_id) "
+	"AND o.lease_until <= $10 AND (o.expires_at IS NULL OR o.expires_at > $9) "
 	"AND (o.entity IS NULL OR NOT EXISTS (SELECT FROM ecauto_data.outbox b "
 	"WHERE b.endpoint = o.endpoint AND b.entity = o.entity AND b.id < o.id)) "
-	"ORDER BY o.next_at, o.id LIMIT w.n FOR UPDATE SKIP LOCKED) m) "
-	"UPDATE ecauto_data.outbox o SET lease_until = $8, leased_by = $9, attempts = o.attempts + 1 "
+	"ORDER BY o.next_at, o.id LIMIT w.n FOR UPDATE SKIP LOCKED) i LIMIT w.n) m) "
+	"UPDATE ecauto_data.outbox o SET lease_until = $11, leased_by = $12, attempts = o.attempts + 1 "
 	"FROM due WHERE o.ctid = due.ctid "
 	"RETURNING o.id, o.endpoint, o.sender, o.key, o.path, o.payload, o.method, o.body, o.headers, "
 	"o.remaining, o.wanted, o.attempts, o.next_at, o.created_at, o.queued_at, o.expires_at, o.priority, o.entity IS NOT NULL";
@@ -225,47 +228,53 @@ message_of(HeapTuple tuple, TupleDesc desc)
 }
 
 /*
- * Lease what is due, at most as many as wished, until lease_ms from now.
+ * Lease what is due at a time by ecauto.now(), at most as many as wished,
+ * until lease_ms from now.
  * Returns a list of EcMessage, in order within each wish, allocated in the
  * current context.
  */
 List *
-ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, int lease_ms)
+ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms)
 {
 	static const Oid types[] = {
-		TEXTARRAYOID, INT2ARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID,
-		TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID, INT4OID
+		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
+		INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
+		TIMESTAMPTZOID, INT4OID
 	};
 	MemoryContext caller = CurrentMemoryContext;
 	TimestampTz clock = GetCurrentTimestamp();
-	Datum		values[9];
-	Datum	   *column[5];
+	Datum		values[12];
+	Datum	   *column[2 + 2 * EC_PRIORITIES];
 	List	   *messages = NIL;
 	EcAs		as;
 
 	if (nwishes == 0)
 		return NIL;
 	state_open(&as);
-	for (int i = 0; i < 5; i++)
+	for (int i = 0; i < (int) lengthof(column); i++)
 		column[i] = palloc(sizeof(Datum) * nwishes);
 	for (int i = 0; i < nwishes; i++)
 	{
 		column[0][i] = CStringGetTextDatum(wishes[i].endpoint);
-		column[1][i] = Int16GetDatum((int16) wishes[i].priority);
-		column[2][i] = Int32GetDatum(wishes[i].limit);
-		column[3][i] = TimestampTzGetDatum(wishes[i].after_at);
-		column[4][i] = Int64GetDatum(wishes[i].after_id);
+		column[1][i] = Int32GetDatum(wishes[i].limit);
+		for (int p = 0; p < EC_PRIORITIES; p++)
+		{
+			column[2 + 2 * p][i] = TimestampTzGetDatum(wishes[i].after_at[p]);
+			column[3 + 2 * p][i] = Int64GetDatum(wishes[i].after_id[p]);
+		}
 	}
 	values[0] = array_of(column[0], NULL, nwishes, TEXTOID);
-	values[1] = array_of(column[1], NULL, nwishes, INT2OID);
-	values[2] = array_of(column[2], NULL, nwishes, INT4OID);
-	values[3] = array_of(column[3], NULL, nwishes, TIMESTAMPTZOID);
-	values[4] = array_of(column[4], NULL, nwishes, INT8OID);
-	values[5] = TimestampTzGetDatum(ec_now());
-	values[6] = TimestampTzGetDatum(clock);
-	values[7] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock, lease_ms));
-	values[8] = Int32GetDatum(MyProcPid);
-	execute(lease_sql, 9, types, values, NULL);
+	values[1] = array_of(column[1], NULL, nwishes, INT4OID);
+	for (int p = 0; p < EC_PRIORITIES; p++)
+	{
+		values[2 + 2 * p] = array_of(column[2 + 2 * p], NULL, nwishes, TIMESTAMPTZOID);
+		values[3 + 2 * p] = array_of(column[3 + 2 * p], NULL, nwishes, INT8OID);
+	}
+	values[8] = TimestampTzGetDatum(due);
+	values[9] = TimestampTzGetDatum(clock);
+	values[10] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock, lease_ms));
+	values[11] = Int32GetDatum(MyProcPid);
+	execute(lease_sql, 12, types, values, NULL);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

@@ -95,7 +95,9 @@ lease_batch(void *arg)
 		delivery->expired_at = now;
 	}
 	wishes = ec_lanes_wishes(delivery, now, &nwishes, &lease_ms);
-	messages = ec_outbox_lease(wishes, nwishes, lease_ms);
+	if (delivery->once && delivery->due == 0)
+		delivery->due = ec_now();
+	messages = ec_outbox_lease(wishes, nwishes, delivery->once ? delivery->due : ec_now(), lease_ms);
 	foreach(cell, messages)
 	{
 		EcMessage  *message = lfirst(cell);

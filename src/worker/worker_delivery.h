@@ -80,16 +80,6 @@ typedef struct EcJobList
 	int			n;
 } EcJobList;
 
-/* Where a pass through the messages of one priority has come to. */
-typedef struct EcPass
-{
-	TimestampTz after_at;
-	int64		after_id;
-	bool		more;			/* the last lease left some, or nobody looked yet */
-} EcPass;
-
-#define EC_PRIORITIES 3			/* index is priority + 1 */
-
 struct EcLane
 {
 	EcLane	   *next;
@@ -104,8 +94,11 @@ struct EcLane
 	EcPace		pace;
 	bool		breaker_changed;	/* not shown yet */
 	EcJobList	queue[EC_PRIORITIES];
-	EcPass		pass[EC_PRIORITIES];
+	/* how far a pass through the messages of each priority has come */
+	TimestampTz after_at[EC_PRIORITIES];
+	int64		after_id[EC_PRIORITIES];
 	int64		pass_began;
+	bool		more;			/* the last lease left some, or nobody looked yet */
 	int			queued;			/* in all queues */
 	int			inflight;
 	double		speed;			/* messages ended per second, lately */
@@ -129,7 +122,8 @@ struct EcDelivery
 	int			queued;			/* jobs in lanes */
 	int			inflight;
 	int			inflight_most;
-	bool		once;			/* ends when nothing is due */
+	bool		once;			/* ends when what was due at its start is done */
+	TimestampTz due;			/* once: that start, by ecauto.now(); else 0 */
 	bool		ready;			/* the extension and its state are there */
 	bool		careful;		/* the last lease failed: expect it of every message */
 	bool		one_by_one;		/* the last settle failed: a transaction per job */

@@ -47,14 +47,12 @@ ec_lane_find(EcDelivery *delivery, const char *name)
 }
 
 static void
-pass_restart(EcLane *lane, bool more)
+pass_restart(EcLane *lane)
 {
 	for (int i = 0; i < EC_PRIORITIES; i++)
 	{
-		lane->pass[i].after_at = DT_NOBEGIN;
-		lane->pass[i].after_id = 0;
-		if (more)
-			lane->pass[i].more = true;
+		lane->after_at[i] = DT_NOBEGIN;
+		lane->after_id[i] = 0;
 	}
 	lane->pass_began = ec_worker_clock();
 }
@@ -65,7 +63,8 @@ pass_restart(EcLane *lane, bool more)
 void
 ec_lane_look_again(EcLane *lane)
 {
-	pass_restart(lane, true);
+	pass_restart(lane);
+	lane->more = true;
 }
 
 /*
@@ -75,8 +74,7 @@ void
 ec_lanes_forget_passes(EcDelivery *delivery)
 {
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
-		for (int i = 0; i < EC_PRIORITIES; i++)
-			lane->pass[i].more = true;
+		lane->more = true;
 }
 
 static void
@@ -165,7 +163,7 @@ ec_lanes_load(EcDelivery *delivery)
 			lane->max_attempts = endpoint->max_attempts;
 			lane->give_up_after = endpoint->give_up_after;
 			ec_pace_set(&lane->pace, endpoint->rate, endpoint->breaker, ec_worker_clock());
-			pass_restart(lane, true);
+			ec_lane_look_again(lane);
 		}
 		for (EcTarget *target = delivery->targets; target != NULL; target = next)
 		{
@@ -222,7 +220,7 @@ ec_lanes_want_lease(EcDelivery *delivery, int64 now)
 	{
 		int			room;
 
-		if (!lane->pass[0].more && !lane->pass[1].more && !lane->pass[2].more)
+		if (!lane->more)
 			continue;
 		room = ec_lane_room(lane, now);
 		if (room > 0 && (room >= lane_target(lane) / 2 || lane->queued == 0))
@@ -245,30 +243,22 @@ ec_lanes_wishes(EcDelivery *delivery, int64 now, int *nwishes, int *lease_ms)
 
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
 		nlanes++;
-	wishes = palloc(sizeof(EcLeaseWish) * (EC_PRIORITIES * nlanes + 1));
+	wishes = palloc(sizeof(EcLeaseWish) * (nlanes + 1));
 	*nwishes = 0;
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
 	{
-		int			room = ec_lane_room(lane, now);
+		int			room = lane->more ? ec_lane_room(lane, now) : 0;
+		EcLeaseWish *wish;
 
 		if (room == 0)
 			continue;
 		if (now - lane->pass_began > PASS_LONGEST)
-			pass_restart(lane, false);
-		for (int i = EC_PRIORITIES - 1; i >= 0; i--)
-		{
-			EcPass	   *pass = &lane->pass[i];
-			EcLeaseWish *wish;
-
-			if (!pass->more)
-				continue;
-			wish = &wishes[(*nwishes)++];
-			wish->endpoint = lane->name;
-			wish->priority = i - 1;
-			wish->limit = room;
-			wish->after_at = pass->after_at;
-			wish->after_id = pass->after_id;
-		}
+			pass_restart(lane);
+		wish = &wishes[(*nwishes)++];
+		wish->endpoint = lane->name;
+		wish->limit = room;
+		memcpy(wish->after_at, lane->after_at, sizeof(wish->after_at));
+		memcpy(wish->after_id, lane->after_id, sizeof(wish->after_id));
 		timeout = Max(timeout, lane->timeout);
 	}
 	/* a mail may take four timeouts */
@@ -285,32 +275,32 @@ ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes, Li
 	for (int i = 0; i < nwishes; i++)
 	{
 		EcLane	   *lane = ec_lane_find(delivery, wishes[i].endpoint);
-		EcPass	   *pass = &lane->pass[wishes[i].priority + 1];
+		bool		from_start = true;
 		int			n = 0;
 		ListCell   *cell;
 
 		foreach(cell, messages)
 		{
 			EcMessage  *message = lfirst(cell);
+			int			p = message->priority + 1;
 
-			if (message->priority != wishes[i].priority ||
-				strcmp(message->endpoint, wishes[i].endpoint) != 0)
+			if (strcmp(message->endpoint, lane->name) != 0)
 				continue;
 			n++;
-			if (message->next_at > pass->after_at ||
-				(message->next_at == pass->after_at && message->id > pass->after_id))
+			if (message->next_at > lane->after_at[p] ||
+				(message->next_at == lane->after_at[p] && message->id > lane->after_id[p]))
 			{
-				pass->after_at = message->next_at;
-				pass->after_id = message->id;
+				lane->after_at[p] = message->next_at;
+				lane->after_id[p] = message->id;
 			}
 		}
-		if (n < wishes[i].limit)
-		{
-			/* the end of the pass; a lease from the middle says nothing of what lies before */
-			pass->more = (wishes[i].after_at != DT_NOBEGIN);
-			pass->after_at = DT_NOBEGIN;
-			pass->after_id = 0;
-		}
+		if (n == wishes[i].limit)
+			continue;
+		/* the end of the pass; one that began in the middle says nothing of what lies before */
+		for (int p = 0; p < EC_PRIORITIES; p++)
+			from_start = from_start && wishes[i].after_at[p] == DT_NOBEGIN;
+		pass_restart(lane);
+		lane->more = !from_start;
 	}
 }
 
@@ -321,8 +311,7 @@ bool
 ec_lanes_exhausted(EcDelivery *delivery, int64 now)
 {
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
-		if (lane->exists && !lane->paused && lane->pace.open_until <= now &&
-			(lane->pass[0].more || lane->pass[1].more || lane->pass[2].more))
+		if (lane->exists && !lane->paused && lane->pace.open_until <= now && lane->more)
 			return false;
 	return true;
 }
@@ -428,8 +417,7 @@ ec_lanes_wait(EcDelivery *delivery, int64 now)
 	{
 		int64		wait;
 
-		if (!lane->exists || lane->paused ||
-			(lane->queued == 0 && !lane->pass[0].more && !lane->pass[1].more && !lane->pass[2].more))
+		if (!lane->exists || lane->paused || (lane->queued == 0 && !lane->more))
 			continue;
 		wait = ec_pace_wait(&lane->pace, lane->inflight, now);
 		if (wait > 0 && (least < 0 || wait < least))
