@@ -53,7 +53,7 @@ is(sql('SELECT events FROM ecauto.tick()'), '2', 'it comes back, and the role he
 # ---- a table that is gone ----
 is((ec_sqlstate($node, 'postgres', 'DROP TABLE s.customer;'))[0], '00000', 'a bound table is dropped');
 is(sql('SELECT events FROM ecauto.tick()'), '0', 'which is not the end');
-like(sql("SELECT detail FROM ecauto.check_shop() WHERE role = 'customer'"), qr/relation "customer" does not exist|customer.*missing/, 'it is named');
+like(sql("SELECT detail FROM ecauto.check_shop() WHERE role = 'customer'"), qr/relation ".*customer" does not exist/, 'it is named');
 
 $node->stop;
 done_testing();

@@ -32,7 +32,7 @@ my $mapping = q{SELECT s.srvname, s.srvoptions, m.umoptions FROM pg_foreign_serv
 is($node->safe_psql('copy', $mapping), $node->safe_psql('postgres', $mapping), 'endpoints have their options');
 is($node->safe_psql('copy', 'SELECT ecauto.setup()'), $node->safe_psql('postgres', 'SELECT ecauto.setup()'), 'the state has its version');
 
-$node->safe_psql('copy', "SELECT ecauto.attach_shop('custom')");
+$node->safe_psql('copy', "SELECT ecauto.attach_shop('custom'); SELECT ecauto.tick()");
 is($node->safe_psql('copy', "SELECT count(*) FROM ecauto.events(kind => 'stock.changed')"), '2', 'what was noted in the dump is told');
 $node->safe_psql('copy', 'UPDATE s.stock SET qty = 5 WHERE variant_id = 1');
 $node->safe_psql('copy', 'SELECT ecauto.tick()');
