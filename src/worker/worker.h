@@ -36,6 +36,7 @@ extern bool ec_worker_transaction(void (*run) (void *arg), void *arg);
 extern void ec_worker_show(const char *what);
 extern void ec_worker_interrupts(void);
 extern void ec_worker_sleep(int64 ms);
+extern void ec_worker_rest(int64 ms);
 
 /* ---- worker_tick.c, worker_delivery.c, worker_deliver.c: their main functions ---- */
 

@@ -88,6 +88,10 @@ ec_worker_begin(EcWakeKind kind)
 	BackgroundWorkerInitializeConnection(me.database, NULL, 0);
 	pgstat_report_appname(MyBgworkerEntry->bgw_name);
 
+	/* a serializable reader of the shop's tables could make its writers fail */
+	SetConfigOption("default_transaction_isolation", "read committed", PGC_SUSET, PGC_S_OVERRIDE);
+	SetConfigOption("default_transaction_read_only", "off", PGC_SUSET, PGC_S_OVERRIDE);
+
 	if (!ec_wake_register(kind))
 	{
 		ereport(DEBUG1,
@@ -239,4 +243,17 @@ ec_worker_sleep(int64 ms)
 					 (long) Max(ms, 1), ec_wait_event("EcautoIdle"));
 	ResetLatch(MyLatch);
 	ec_worker_interrupts();
+}
+
+/*
+ * Sleep for ms, whoever calls.
+ */
+void
+ec_worker_rest(int64 ms)
+{
+	int64		until = ec_worker_clock() + ms * 1000;
+	int64		left;
+
+	while ((left = until - ec_worker_clock()) > 0)
+		ec_worker_sleep((left + 999) / 1000);
 }

@@ -68,6 +68,14 @@ ecauto_tick_main(Datum arg)
 			}
 		}
 		MemoryContextReset(CurrentMemoryContext);
-		ec_worker_sleep(wait);
+
+		/*
+		 * What has not rested yet will have, then; another commit in between
+		 * is no reason to look.
+		 */
+		if (round.ran && round.tick.pending > 0)
+			ec_worker_rest(wait);
+		else
+			ec_worker_sleep(wait);
 	}
 }
