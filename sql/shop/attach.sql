@@ -226,17 +226,19 @@ BEGIN
 	ON CONFLICT (one) DO UPDATE
 	SET (params, schema_name, attached_at, attached_by) = (EXCLUDED.params, EXCLUDED.schema_name, EXCLUDED.attached_at, EXCLUDED.attached_by);
 
-	-- The history is read before the triggers lock the shop's tables, so that
-	-- the shop does not stand still meanwhile.  If anybody wrote anything
+	-- The first time the history is loaded without events; later, what was missed
+	-- becomes events.  Both go before the triggers lock the shop's tables, so
+	-- that the shop does not stand still meanwhile.  If anybody wrote anything
 	-- in between, the next tick compares everything once more.
-	IF NOT again THEN
-		PERFORM pg_current_xact_id();
-		before := pg_current_snapshot();
+	PERFORM pg_current_xact_id();
+	before := pg_current_snapshot();
+	IF again THEN
+		PERFORM ecauto.resync();
+	ELSE
 		PERFORM ecauto.load_history();
 	END IF;
 	watched := ecauto.install_capture();
-	IF again OR pg_snapshot_xmax(pg_current_snapshot()) <> pg_snapshot_xmax(before)
-		OR EXISTS (SELECT FROM pg_snapshot_xip(before)) THEN
+	IF pg_snapshot_xmax(pg_current_snapshot()) <> pg_snapshot_xmax(before) OR EXISTS (SELECT FROM pg_snapshot_xip(before)) THEN
 		UPDATE ecauto_data.role_binding SET resync = true WHERE NOT resync;
 	END IF;
 
@@ -378,7 +380,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	PERFORM ecauto.require_shop('unbind a role');
-	DELETE FROM ecauto_data.source s WHERE s.role = unbind_role.role;
+	DELETE FROM ecauto_data.source s WHERE s.bound_with = unbind_role.role;
 	DELETE FROM ecauto_data.role_binding b WHERE b.role = unbind_role.role;
 	RETURN FOUND;
 END

@@ -43,15 +43,18 @@ CREATE TABLE ecauto_data.source (
 	tap integer NOT NULL,
 	definer name NOT NULL DEFAULT current_user,
 	search_path text NOT NULL,
-	origin "char" NOT NULL DEFAULT 'h' CHECK (origin IN ('h', 't', 'w', 'p', 's')),
+	bound_with text COLLATE "C" NOT NULL,
+	origin "char" NOT NULL DEFAULT 'h' CHECK (origin IN ('h', 't', 'p', 's')),
 	UNIQUE (role, schema_name, table_name, key_column)
 );
 COMMENT ON TABLE ecauto_data.source IS
 	'tables whose changed rows tell that a key of a role may have changed';
 COMMENT ON COLUMN ecauto_data.source.tap IS
 	'number of the pair (table, key column) in the change log; sources that share the pair share it';
+COMMENT ON COLUMN ecauto_data.source.bound_with IS
+	'role whose binding brought the source; bind_table() of order lines brings one for orders';
 COMMENT ON COLUMN ecauto_data.source.origin IS
-	'h: bind_source(), t: bind_table(), w: bind_table() of a role that is part of this one, p: preset, s: an earlier preset (while attaching)';
+	'h: bind_source(), t: bind_table(), p: preset, s: an earlier preset (while attaching)';
 COMMENT ON COLUMN ecauto_data.source.resolve IS
 	'query that turns noted keys ($1) into keys of the role; NULL if they are the same';
 

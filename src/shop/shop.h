@@ -178,13 +178,12 @@ typedef enum EcOrigin
 {
 	EC_BY_HAND = 'h',			/* bind_source() */
 	EC_BY_TABLE = 't',			/* bind_table() */
-	EC_BY_PART = 'w',			/* bind_table() of a role that is part of another */
 	EC_BY_PRESET = 'p',
 	EC_STALE = 's'				/* of the preset as it was; while attaching */
 } EcOrigin;
 
 extern void ec_source_register(const EcRole *role, Oid relid, const char *column,
-							   const char *resolve, EcOrigin origin);
+							   const char *resolve, EcOrigin origin, const EcRole *bound_with);
 extern void ec_source_forget(const EcRole *role, EcOrigin origin);
 
 /* ---- shop_writer.c: statements that change the shop's tables ---- */

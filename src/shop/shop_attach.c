@@ -188,7 +188,7 @@ preset_sources_bind(const PresetBinding *bind)
 			ec_source_register(source->role, preset_relation(bind->schema, source->table),
 							   source->column,
 							   source->resolve ? ec_preset_expand(bind->preset, source->resolve) : NULL,
-							   EC_BY_PRESET);
+							   EC_BY_PRESET, source->role);
 	}
 }
 

@@ -503,7 +503,7 @@ table_query(const EcRole *role, Relation rel, Jsonb *columns, AttrNumber *noted)
 									 &attnum);
 		else
 			expression = constant_sql(column, &value);
-		if (strcmp(name, role->whole ? role->whole_by : "key") == 0)
+		if (strcmp(name, role->whole ? role->whole_by : role->columns[0].name) == 0)
 			*noted = attnum;
 		appendStringInfo(&sql, "%s%s AS %s", first ? "" : ", ", expression, quote_identifier(name));
 		first = false;
@@ -536,13 +536,12 @@ ecauto_bind_table(PG_FUNCTION_ARGS)
 	rel = relation_open(relid, AccessShareLock);
 	rows = ec_bind_role(role, table_query(role, rel, columns, &noted), false);
 
-	if (role->whole == NULL)
-		ec_source_forget(role, EC_BY_TABLE);
+	ec_source_forget(role, EC_BY_TABLE);
 	if (noted > 0 && (rel->rd_rel->relkind == RELKIND_RELATION ||
 					  rel->rd_rel->relkind == RELKIND_PARTITIONED_TABLE))
 		ec_source_register(role->whole ? ec_role_get(role->whole) : role, relid,
 						   NameStr(TupleDescAttr(RelationGetDescr(rel), noted - 1)->attname),
-						   NULL, role->whole ? EC_BY_PART : EC_BY_TABLE);
+						   NULL, EC_BY_TABLE, role);
 	relation_close(rel, NoLock);
 	PG_RETURN_INT64(rows);
 }

@@ -357,21 +357,22 @@ relation_check(Relation rel)
 
 /*
  * Keep a source.  The caller has called ec_shop_require().  column is a name as
- * in pg_attribute.  Errors: undefined_column, wrong_object_type,
+ * in pg_attribute; bound_with is the role whose binding brings the source, to
+ * be forgotten with it (mostly the same role).  Errors: undefined_column, wrong_object_type,
  * datatype_mismatch, and those of ec_query_check() for resolve.
  */
 void
 ec_source_register(const EcRole *role, Oid relid, const char *column, const char *resolve,
-				   EcOrigin origin)
+				   EcOrigin origin, const EcRole *bound_with)
 {
-	static const Oid types[] = {TEXTOID, NAMEOID, NAMEOID, NAMEOID, TEXTOID, NAMEOID, TEXTOID, CHAROID};
+	static const Oid types[] = {TEXTOID, NAMEOID, NAMEOID, NAMEOID, TEXTOID, NAMEOID, TEXTOID, CHAROID, TEXTOID};
 	Relation	rel = table_open(relid, AccessShareLock);
 	AttrNumber	attnum = get_attnum(relid, column);
 	Oid			key = role_key_type(role);
 	Oid			noted;
 	NameData	names[4];
 	Datum		values[lengthof(types)];
-	char		nulls[lengthof(types) + 1] = "        ";
+	char		nulls[lengthof(types) + 1] = "         ";
 
 	relation_check(rel);
 	if (attnum <= 0)
@@ -405,25 +406,27 @@ ec_source_register(const EcRole *role, Oid relid, const char *column, const char
 	values[5] = NameGetDatum(&names[3]);
 	values[6] = CStringGetTextDatum(ec_shop_search_path());
 	values[7] = CharGetDatum((char) origin);
+	values[8] = CStringGetTextDatum(bound_with->name);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_shop_state_run("INSERT INTO ecauto_data.source"
 					  " (role, schema_name, table_name, key_column, resolve, definer, search_path,"
-					  " origin, tap)"
-					  " SELECT $1, $2, $3, $4, $5, $6, $7, $8,"
+					  " origin, bound_with, tap)"
+					  " SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9,"
 					  " COALESCE((SELECT s.tap FROM ecauto_data.source s WHERE s.schema_name = $2"
 					  " AND s.table_name = $3 AND s.key_column = $4 LIMIT 1),"
 					  " pg_catalog.nextval('ecauto_data.source_tap_seq')::pg_catalog.int4)"
 					  " ON CONFLICT (role, schema_name, table_name, key_column) DO UPDATE"
-					  " SET (resolve, definer, search_path, origin) = ($5, $6, $7, $8)",
+					  " SET (resolve, definer, search_path, origin, bound_with) = ($5, $6, $7, $8, $9)",
 					  lengthof(types), types, values, nulls);
 	SPI_finish();
 	table_close(rel, NoLock);
 }
 
 /*
- * Forget the sources of a role (NULL: of every role) that came this way.
+ * Forget the sources that came this way with the binding of a role (NULL: of
+ * any role).
  */
 void
 ec_source_forget(const EcRole *role, EcOrigin origin)
@@ -438,7 +441,7 @@ ec_source_forget(const EcRole *role, EcOrigin origin)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_shop_state_run("DELETE FROM ecauto_data.source"
-					  " WHERE (role = $1 OR $1 IS NULL) AND origin = $2",
+					  " WHERE (bound_with = $1 OR $1 IS NULL) AND origin = $2",
 					  2, types, values, nulls);
 	SPI_finish();
 }
@@ -463,6 +466,6 @@ ecauto_bind_source(PG_FUNCTION_ARGS)
 	relid = DatumGetObjectId(DirectFunctionCall1(regclassin,
 												 CStringGetDatum(text_to_cstring(PG_GETARG_TEXT_PP(1)))));
 	ec_source_register(role, relid, text_to_cstring(PG_GETARG_TEXT_PP(2)),
-					   PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)), EC_BY_HAND);
+					   PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)), EC_BY_HAND, role);
 	PG_RETURN_VOID();
 }
