@@ -267,7 +267,7 @@ attachment_read(const JsonbValue *value, Attachment *file)
 	char	   *encoded;
 
 	if (value->type != jbvBinary || !JsonContainerIsObject(value->val.binary.data))
-		refuse("attachments", "It must be an object or an array of objects.");
+		refuse("attachments", "It must be an array of objects.");
 	object = value->val.binary.data;
 	check_members(object, members, "an attachment of a mail");
 	file->name = member_line(object, "name");
@@ -316,8 +316,12 @@ static void
 attachments_read(JsonbContainer *payload, Draft *draft)
 {
 	List	   *values = member_list(payload, "attachments");
+	JsonbValue	value;
 	ListCell   *lc;
 
+	if (member_get(payload, "attachments", &value) &&
+		(value.type != jbvBinary || !JsonContainerIsArray(value.val.binary.data)))
+		refuse("attachments", "It must be an array of objects.");
 	draft->files = palloc0((list_length(values) + 1) * sizeof(Attachment));
 	foreach(lc, values)
 	{

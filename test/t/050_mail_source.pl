@@ -87,7 +87,7 @@ my @shapes = (
 	[ 'text/plain', text => 'hi' ],
 	[ 'text/html', html => '<p>hi</p>' ],
 	[ 'multipart/alternative(text/plain text/html)', text => 'hi', html => '<p>hi</p>' ],
-	[ 'multipart/related(text/html image/png)', html => '<img src="cid:logo">', attachments => $image ],
+	[ 'multipart/related(text/html image/png)', html => '<img src="cid:logo">', attachments => [$image] ],
 	[ 'multipart/alternative(text/plain multipart/related(text/html image/png))', text => 'hi', html => '<img src="cid:logo">', attachments => [$image] ],
 	[ 'multipart/mixed(text/plain text/csv application/pdf)', text => 'hi', attachments => [ $text, $pdf ] ],
 	[ 'multipart/mixed(text/csv)', attachments => [$text] ],

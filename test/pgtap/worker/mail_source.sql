@@ -1,6 +1,6 @@
 -- What no mail is made of: each mistake is an error that says which member and why.
 BEGIN;
-SELECT plan(13);
+SELECT plan(14);
 
 CREATE FUNCTION pg_temp.refused(payload jsonb, sender text DEFAULT 'Shop <shop@shop.example>', at timestamptz DEFAULT '2024-01-01')
 RETURNS text LANGUAGE plpgsql AS $$
@@ -30,9 +30,9 @@ SELECT is_empty(
 	   FROM (VALUES ('to', '"a@b.c\r\nBcc: x@y.z"'), ('to', '"A\nBcc: x@y.z <a@b.c>"'), ('cc', '["a@b.c\n"]'), ('bcc', '"a@b.c\r"'),
 			('reply_to', '"\"A\nB\" <a@b.c>"'), ('subject', '"x\r\nBcc: x@y.z"'), ('subject', '"x\rBcc: x@y.z"'), ('subject', '"x\ny"'),
 			('subject', '"x\u0007y"'), ('subject', '"x\ty"'), ('headers', '{"X-A": "x\r\nBcc: x@y.z"}'), ('headers', '{"X-A\r\nBcc": "x@y.z"}'),
-			('list_unsubscribe', '"https://x.y/\r\nBcc: x@y.z"'), ('attachments', '{"name": "a\r\nb", "content": "x"}'),
-			('attachments', '{"name": "a", "type": "text/plain\r\nX: y", "content": "x"}'),
-			('attachments', '{"name": "a", "inline_id": "a>\r\nX: y", "content": "x"}')) v(member, value)
+			('list_unsubscribe', '"https://x.y/\r\nBcc: x@y.z"'), ('attachments', '[{"name": "a\r\nb", "content": "x"}]'),
+			('attachments', '[{"name": "a", "type": "text/plain\r\nX: y", "content": "x"}]'),
+			('attachments', '[{"name": "a", "inline_id": "a>\r\nX: y", "content": "x"}]')) v(member, value)
 	   WHERE pg_temp.refused('{"to": "a@b.c", "html": "x"}'::jsonb || jsonb_build_object(member, value::jsonb))
 			!~ '^22023 invalid .*(line break|control character|not the name of a header|printable ASCII)' $$,
 	'no line break or control character gets into a header, from whatever member');
@@ -60,9 +60,11 @@ SELECT is_empty(
 			'{"name": "a", "content": "x", "type": "pdf"}', '{"name": "a", "content": "x", "type": "/x"}', '{"name": "a", "content": "x", "type": "a/b/c"}',
 			'{"name": "a", "content": "x", "type": "multipart/mixed"}', '{"name": "a", "content": "x", "type": "ż/x"}',
 			'{"inline_id": "a b", "content": "x"}', '{"inline_id": "", "content": "x"}']) value
-	   WHERE pg_temp.refused(jsonb_build_object('to', 'a@b.c', 'html', 'x', 'attachments', value::jsonb)) !~ '^22023 ' $$,
+	   WHERE pg_temp.refused(jsonb_build_object('to', 'a@b.c', 'html', 'x', 'attachments', jsonb_build_array(value::jsonb))) !~ '^22023 ' $$,
 	'attachments that are none');
-SELECT is(pg_temp.refused('{"to": "a@b.c", "text": "x", "attachments": {"name": "a", "inline_id": "x", "content": "x"}}'),
+SELECT is(pg_temp.refused('{"to": "a@b.c", "text": "x", "attachments": {"name": "a", "content": "x"}}'),
+	'22023 invalid "attachments" in the payload of a mail: It must be an array of objects.');
+SELECT is(pg_temp.refused('{"to": "a@b.c", "text": "x", "attachments": [{"name": "a", "inline_id": "x", "content": "x"}]}'),
 	'22023 invalid "attachments" in the payload of a mail: An inline image needs "html" that shows it.');
 
 SELECT is_empty(
