@@ -73,7 +73,7 @@ fi
 as_server sh "$build/src/test/server.sh" start "$demo/server" <<CONF
 shared_preload_libraries = '$libraries'
 ecauto.databases = 'shop'
-ecauto.settle_time = '200ms'
+ecauto.settle_time = 0
 ${cron:+cron.database_name = 'shop'
 cron.use_background_workers = on}
 CONF

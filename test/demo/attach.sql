@@ -1,7 +1,8 @@
+\pset footer off
 CREATE EXTENSION ecauto;
 SELECT * FROM ecauto.attach_shop('demo', '{}', 'shop');
 
--- where messages go
+\echo -- Where messages go:
 \set mail_url 'smtp://127.0.0.1:' :smtp_port
 \set supplier_url 'http://127.0.0.1:' :http_port '/orders'
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint
@@ -9,12 +10,14 @@ CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint
 CREATE SERVER supplier FOREIGN DATA WRAPPER ecauto_endpoint
 	OPTIONS (url :'supplier_url');
 
--- when 20 or fewer are left, order 50, and tell the manager
-SELECT ecauto.set_stock_policy('SKU-1-1', 20, 50, 'supplier');
+\echo
+\echo -- When 20 or fewer are left, order 50, and tell the manager:
+SELECT ecauto.set_stock_policy('SKU-1-1', 20, 50, 'supplier') \g /dev/null
 ALTER SYSTEM SET ecauto.manager_mail = 'manager@example.test';
-SELECT pg_reload_conf();
+SELECT pg_reload_conf() \g /dev/null
 
--- mail to customers
-SELECT ecauto.set_order_mail('order.placed', 'Thank you! Order {number}');
-SELECT ecauto.set_order_mail('order.paid');
-SELECT ecauto.set_order_mail('order.fulfilled');
+\echo
+\echo -- Mail to customers:
+SELECT ecauto.set_order_mail('order.placed', 'Thank you! Order {number}') \g /dev/null
+SELECT ecauto.set_order_mail('order.paid') \g /dev/null
+SELECT ecauto.set_order_mail('order.fulfilled') \g /dev/null

@@ -1,6 +1,10 @@
+\pset footer off
 SELECT to_char(at, 'HH24:MI:SS.MS') AS at, kind, key, sku, coalesce(new ->> 'available', new ->> 'number') AS now
 FROM ecauto.events();
 
 SELECT id, endpoint, state, attempts, key FROM ecauto.messages() ORDER BY id;
 
+SELECT to_regprocedure('ecauto.status()') IS NOT NULL AS reports \gset
+\if :reports
 SELECT * FROM ecauto.status();
+\endif
