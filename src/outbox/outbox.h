@@ -106,6 +106,7 @@ extern uint64 ec_endpoint_generation(void);
  * describes it.
  */
 extern void ec_message_check_mail(Jsonb *payload);
+extern const char *const ec_mail_members[]; /* what a payload may hold; ends with NULL */
 extern void ec_message_check_headers(Jsonb *headers);
 extern void ec_message_check_body(const char *body, Jsonb *payload);
 

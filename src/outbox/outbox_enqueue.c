@@ -437,7 +437,9 @@ ecauto_send_mail(PG_FUNCTION_ARGS)
 	(void) mail_copy(&state, data, "html", "html");
 	(void) mail_copy(&state, data, "attachments", "attachments");
 	(void) mail_copy(&state, data, "headers", "headers");
+	(void) mail_copy(&state, data, "reply_to", "reply_to");
 	(void) mail_copy(&state, data, "list_unsubscribe", "list_unsubscribe");
+	(void) mail_copy(&state, data, "list_unsubscribe_post", "list_unsubscribe_post");
 	mail = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 
 	message.endpoint = ec_guc_mail_endpoint;

@@ -216,6 +216,32 @@ headers_check(JsonbContainer *headers, const char *const *ours, const char *cons
 	}
 }
 
+const char *const ec_mail_members[] = {
+	"to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments",
+	"list_unsubscribe", "list_unsubscribe_post", NULL
+};
+
+/* A misspelt member would be a mail without its attachment, so it is an error. */
+static void
+members_check(JsonbContainer *mail)
+{
+	JsonbIterator *it = JsonbIteratorInit(mail);
+	JsonbIteratorToken token;
+	JsonbValue	value;
+
+	while ((token = JsonbIteratorNext(&it, &value, true)) != WJB_DONE)
+	{
+		const char *const *known = ec_mail_members;
+
+		if (token != WJB_KEY)
+			continue;
+		while (*known != NULL && strcmp(*known, string_of(&value)) != 0)
+			known++;
+		if (*known == NULL)
+			mail_error(string_of(&value), "A mail has no such member.");
+	}
+}
+
 /*
  * Check the payload of a message to a mail endpoint.
  */
@@ -238,6 +264,7 @@ ec_message_check_mail(Jsonb *payload)
 				 errmsg("the payload of a mail must be an object"),
 				 errhint("A mail is an object with \"to\", \"subject\" and \"text\" or \"html\".")));
 
+	members_check(mail);
 	recipients = recipients_check(mail, "to");
 	if (recipients == 0)
 		mail_error("to", "There is no recipient.");

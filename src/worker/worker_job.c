@@ -330,7 +330,7 @@ make_ready_carefully(EcDelivery *delivery, EcJob *job, const EcMessage *message)
 		job->target = NULL;
 		/* a function of the sender's may work next time; what it made of the message will not */
 		job->outcome = message->wanted ? EC_RETRY : EC_DEAD;
-		job->error = strdup(error->message);
+		job->error = strdup(error->detail ? psprintf("%s: %s", error->message, error->detail) : error->message);
 		FreeErrorData(error);
 	}
 	PG_END_TRY();

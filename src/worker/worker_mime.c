@@ -29,6 +29,7 @@
 #include "nodes/pg_list.h"
 #include "utils/builtins.h"
 
+#include "outbox/outbox.h"
 #include "outbox/outbox_address.h"
 #include "worker/worker_mime.h"
 
@@ -463,10 +464,6 @@ headers_read(JsonbContainer *payload, Draft *draft)
 static void
 draft_read(Jsonb *payload, const char *sender, Draft *draft)
 {
-	static const char *const members[] = {
-		"to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments",
-		"list_unsubscribe", "list_unsubscribe_post", NULL
-	};
 	JsonbContainer *object = &payload->root;
 	char	   *problem;
 
@@ -475,7 +472,7 @@ draft_read(Jsonb *payload, const char *sender, Draft *draft)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the payload of a mail must be an object")));
-	check_members(object, members, "the payload of a mail");
+	check_members(object, ec_mail_members, "the payload of a mail");
 
 	problem = ec_mailbox_parse(sender, &draft->from.name, &draft->from.address);
 	if (problem)
