@@ -221,15 +221,16 @@ delivery_transact(EcDelivery *delivery)
 			return;
 	}
 
+	/* the heartbeat: is all still as it was? */
+	if (delivery->ready && now >= delivery->look_at && !ec_worker_ready())
+		delivery->ready = false;
 	if (!delivery->ready)
 	{
 		if (!delivery->woken && now < delivery->look_at)
 			return;
 		delivery->woken = false;
 		delivery->look_at = now + (int64) ec_guc_worker_naptime * 1000;
-		if (!ec_worker_ready())
-			return;
-		if (!step(delivery, ec_worker_transaction(reclaim, delivery)))
+		if (!ec_worker_ready() || !step(delivery, ec_worker_transaction(reclaim, delivery)))
 			return;
 		delivery->ready = true;
 		delivery->woken = true;
