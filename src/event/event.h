@@ -25,7 +25,9 @@ typedef struct EcDiff
 	const char *role;
 	const char *lines_role;		/* role of the parts, or NULL */
 	const char *lines_by;		/* column of lines_role that holds our key */
-	const char *statement;		/* "%s" stands for the condition on seen keys; $1 keys
+	const char *seen;			/* what was seen: table in ecauto_data */
+	bool		one_row;		/* it has one row for each key */
+	const char *statement;		/* "%s" stands for the join with what was seen; $1 keys
 								 * text[], $2 time of the events, $3 boolean: write no
 								 * events; inserts the events last */
 	const char *repeated;		/* the same for rows of which several have one key;
@@ -34,6 +36,14 @@ typedef struct EcDiff
 
 extern const EcDiff ec_diffs[];
 extern const int ec_ndiffs;
+
+/* ---- event_keys.c ---- */
+typedef struct EcKeySet EcKeySet;
+
+extern EcKeySet *ec_keys_create(int64 size);
+extern bool ec_keys_put(EcKeySet *set, const text *key);
+extern int64 ec_keys_count(const EcKeySet *set);
+extern int	ec_keys_unique(Datum *keys, int nkeys);
 
 /* ---- event_partition.c ---- */
 extern void ec_event_partition_ensure(TimestampTz at);

@@ -8,8 +8,7 @@
  * All have one shape:
  *
  *		n	   what the shop has now, in the form it is remembered
- *		o	   what was seen, of the same keys
- *		d	   both side by side, where they differ
+ *		d	   that and what was seen (o) side by side, where they differ
  *		added, changed, gone
  *			   write d to the table of what was seen
  *		INSERT INTO event
@@ -34,17 +33,16 @@
 	"INSERT INTO ecauto_data.event (event_id, at, kind, role, key, customer, sku, old, new)\n"
 
 static const char product_statement[] =
-	"WITH n AS MATERIALIZED (\n"
+	"WITH n AS (\n"
 	"  SELECT key, title, handle, pg_catalog.md5(description) AS description_md5, brand, active\n"
 	"  FROM shop_now),\n"
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_product%s),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    n.title AS n_title, n.handle AS n_handle, n.description_md5 AS n_description_md5,\n"
 	"    n.brand AS n_brand, n.active AS n_active,\n"
 	"    o.title AS o_title, o.handle AS o_handle, o.description_md5 AS o_description_md5,\n"
 	"    o.brand AS o_brand, o.active AS o_active\n"
-	"  FROM n FULL JOIN o ON n.key = o.key\n"
+	"  FROM n %s o ON n.key = o.key\n"
 	"  WHERE n.key IS NULL OR o.key IS NULL\n"
 	"    OR (n.title, n.handle, n.description_md5, n.brand, n.active)\n"
 	"      IS DISTINCT FROM (o.title, o.handle, o.description_md5, o.brand, o.active)),\n"
@@ -70,13 +68,12 @@ static const char product_statement[] =
 	"WHERE e.holds AND NOT $3";
 
 static const char sku_statement[] =
-	"WITH n AS MATERIALIZED (\n"
+	"WITH n AS (\n"
 	"  SELECT key, product_key, sku, title, active, track_stock FROM shop_now),\n"
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_sku%s),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    n.product_key, n.sku, n.title, n.active, n.track_stock\n"
-	"  FROM n FULL JOIN o ON n.key = o.key\n"
+	"  FROM n %s o ON n.key = o.key\n"
 	"  WHERE n.key IS NULL OR o.key IS NULL\n"
 	"    OR (n.product_key, n.sku, n.title, n.active, n.track_stock)\n"
 	"      IS DISTINCT FROM (o.product_key, o.sku, o.title, o.active, o.track_stock)),\n"
@@ -97,20 +94,19 @@ static const char sku_statement[] =
  * lower one.
  */
 static const char price_statement[] =
-	"WITH n AS MATERIALIZED (\n"
+	"WITH n AS (\n"
 	"  SELECT DISTINCT ON (key, currency, list_key, valid_from) * FROM (\n"
 	"    SELECT key, currency COLLATE \"C\" AS currency, coalesce(list_key, '') COLLATE \"C\" AS list_key,\n"
 	"      coalesce(valid_from, '-infinity') AS valid_from, amount, tax_included, valid_until\n"
 	"    FROM shop_now) x\n"
 	"  ORDER BY key, currency, list_key, valid_from, amount),\n"
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_price%s),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, coalesce(n.currency, o.currency) AS currency,\n"
 	"    coalesce(n.list_key, o.list_key) AS list_key, coalesce(n.valid_from, o.valid_from) AS valid_from,\n"
 	"    n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    n.amount AS n_amount, n.tax_included AS n_tax_included, n.valid_until AS n_valid_until,\n"
 	"    o.amount AS o_amount, o.tax_included AS o_tax_included, o.valid_until AS o_valid_until\n"
-	"  FROM n FULL JOIN o ON n.key = o.key AND n.currency = o.currency\n"
+	"  FROM n %s o ON n.key = o.key AND n.currency = o.currency\n"
 	"    AND n.list_key = o.list_key AND n.valid_from = o.valid_from\n"
 	"  WHERE n.key IS NULL OR o.key IS NULL OR (n.amount, n.tax_included, n.valid_until)\n"
 	"    IS DISTINCT FROM (o.amount, o.tax_included, o.valid_until)),\n"
@@ -143,11 +139,11 @@ static const char price_statement[] =
  * other.
  */
 #define STOCK_NOW \
-	"WITH n AS MATERIALIZED (\n" \
+	"WITH n AS (\n" \
 	"  SELECT key, on_hand, reserved, incoming, NULL::jsonb AS locations FROM shop_now),\n"
 
 #define STOCK_NOW_SUMMED \
-	"WITH n AS MATERIALIZED (\n" \
+	"WITH n AS (\n" \
 	"  SELECT key, pg_catalog.sum(on_hand) AS on_hand, pg_catalog.sum(reserved) AS reserved,\n" \
 	"    pg_catalog.sum(incoming) AS incoming,\n" \
 	"    CASE WHEN pg_catalog.count(*) > 1 THEN pg_catalog.jsonb_object_agg(location_key,\n" \
@@ -161,14 +157,13 @@ static const char price_statement[] =
 	"FROM d WHERE NOT $3" condition
 
 #define STOCK_DIFF \
-	"o AS MATERIALIZED (SELECT ctid AS place, * FROM ecauto_data.seen_stock%s),\n" \
 	"d AS MATERIALIZED (\n" \
-	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known, o.place,\n" \
+	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known, o.ctid AS place,\n" \
 	"    n.on_hand AS n_on_hand, n.reserved AS n_reserved, n.incoming AS n_incoming,\n" \
 	"    n.locations AS n_locations, n.on_hand - n.reserved AS n_available,\n" \
 	"    o.on_hand AS o_on_hand, o.reserved AS o_reserved, o.incoming AS o_incoming,\n" \
 	"    o.locations AS o_locations, o.on_hand - o.reserved AS o_available\n" \
-	"  FROM n FULL JOIN o ON n.key = o.key\n" \
+	"  FROM n %s o ON n.key = o.key\n" \
 	"  WHERE n.key IS NULL OR o.key IS NULL OR (n.on_hand, n.reserved, n.incoming, n.locations)\n" \
 	"    IS DISTINCT FROM (o.on_hand, o.reserved, o.incoming, o.locations)),\n" \
 	"added AS (INSERT INTO ecauto_data.seen_stock (key, on_hand, reserved, incoming, locations)\n" \
@@ -186,12 +181,11 @@ static const char stock_statement[] = STOCK_NOW STOCK_DIFF;
 static const char stock_summed_statement[] = STOCK_NOW_SUMMED STOCK_DIFF;
 
 static const char customer_statement[] =
-	"WITH n AS MATERIALIZED (SELECT key, email, guest, active FROM shop_now),\n"
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_customer%s),\n"
+	"WITH n AS (SELECT key, email, guest, active FROM shop_now),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    n.email, n.guest, n.active\n"
-	"  FROM n FULL JOIN o ON n.key = o.key\n"
+	"  FROM n %s o ON n.key = o.key\n"
 	"  WHERE n.key IS NULL OR o.key IS NULL\n"
 	"    OR (n.email, n.guest, n.active) IS DISTINCT FROM (o.email, o.guest, o.active)),\n"
 	"added AS (INSERT INTO ecauto_data.seen_customer (key, email, guest, active)\n"
@@ -213,7 +207,7 @@ static const char customer_statement[] =
  * The order of the edges is the order in which they happen.
  */
 static const char order_statement[] =
-	"WITH n AS MATERIALIZED (\n"
+	"WITH n AS (\n"
 	"  SELECT x.*, coalesce(x.paid >= x.due AND (x.paid > 0 OR NOT x.cancelled), false) AS is_paid,\n"
 	"    coalesce(x.refunded > 0 AND x.refunded >= x.paid, false) AS is_refunded\n"
 	"  FROM (SELECT s.key, s.number, s.customer_key, s.email, s.cart_key, s.currency, s.total,\n"
@@ -221,14 +215,13 @@ static const char order_statement[] =
 	"      s.placed_at, s.paid, s.refunded, s.cancelled, s.fulfilment, s.raw_status\n"
 	"    FROM shop_now s LEFT JOIN ecauto_data.seen_order o ON o.key = s.key\n"
 	"    WHERE s.placed_at IS NOT NULL) x),\n"
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_order%s),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT n.*, o.key IS NOT NULL AS known, o.customer_key AS o_customer_key, o.email AS o_email,\n"
 	"    o.total AS o_total, o.paid AS o_paid, coalesce(o.is_paid, false) AS o_is_paid,\n"
 	"    coalesce(o.refunded, 0) AS o_refunded, coalesce(o.is_refunded, false) AS o_is_refunded,\n"
 	"    coalesce(o.cancelled, false) AS o_cancelled, o.fulfilment AS o_fulfilment,\n"
 	"    o.raw_status AS o_raw_status\n"
-	"  FROM n LEFT JOIN o ON n.key = o.key\n"
+	"  FROM n LEFT JOIN ecauto_data.seen_order o ON n.key = o.key\n"
 	"  WHERE o.key IS NULL OR (n.number, n.customer_key, n.email, n.cart_key, n.currency, n.total,\n"
 	"      n.placed_at, n.paid, n.is_paid, n.refunded, n.is_refunded, n.cancelled, n.fulfilment,\n"
 	"      n.raw_status)\n"
@@ -284,17 +277,16 @@ static const char cart_statement[] =
 	"  FROM (SELECT cart_key, sku_key, pg_catalog.sum(qty) AS qty FROM shop_lines\n"
 	"    WHERE cart_key IS NOT NULL AND sku_key IS NOT NULL GROUP BY cart_key, sku_key) x\n"
 	"  GROUP BY cart_key),\n"
-	"n AS MATERIALIZED (\n"
+	"n AS (\n"
 	"  SELECT s.key, s.customer_key, s.email, s.currency, s.total, s.last_activity, l.lines\n"
 	"  FROM shop_now s LEFT JOIN l ON l.cart_key = s.key),\n"
-	"o AS MATERIALIZED (SELECT * FROM ecauto_data.seen_cart%s),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    n.customer_key AS n_customer_key, n.email AS n_email, n.currency AS n_currency,\n"
 	"    n.total AS n_total, n.last_activity AS n_last_activity, n.lines AS n_lines,\n"
 	"    o.customer_key AS o_customer_key, o.email AS o_email, o.currency AS o_currency,\n"
 	"    o.total AS o_total, o.last_activity AS o_last_activity, o.lines AS o_lines\n"
-	"  FROM n FULL JOIN o ON n.key = o.key\n"
+	"  FROM n %s o ON n.key = o.key\n"
 	"  WHERE o.completed_at IS NULL AND (n.key IS NULL OR o.key IS NULL\n"
 	"    OR (n.customer_key, n.email, n.currency, n.total, n.last_activity, n.lines)\n"
 	"      IS DISTINCT FROM\n"
@@ -324,12 +316,12 @@ static const char cart_statement[] =
  * that a cart an order came of is known to be completed.
  */
 const EcDiff ec_diffs[] = {
-	{"product", NULL, NULL, product_statement, NULL},
-	{"sku", NULL, NULL, sku_statement, NULL},
-	{"price", NULL, NULL, price_statement, price_statement},
-	{"stock", NULL, NULL, stock_statement, stock_summed_statement},
-	{"customer", NULL, NULL, customer_statement, NULL},
-	{"order", NULL, NULL, order_statement, NULL},
-	{"cart", "cart_line", "cart_key", cart_statement, NULL},
+	{"product", NULL, NULL, "seen_product", true, product_statement, NULL},
+	{"sku", NULL, NULL, "seen_sku", true, sku_statement, NULL},
+	{"price", NULL, NULL, "seen_price", false, price_statement, price_statement},
+	{"stock", NULL, NULL, "seen_stock", true, stock_statement, stock_summed_statement},
+	{"customer", NULL, NULL, "seen_customer", true, customer_statement, NULL},
+	{"order", NULL, NULL, "seen_order", true, order_statement, NULL},
+	{"cart", "cart_line", "cart_key", "seen_cart", true, cart_statement, NULL},
 };
 const int	ec_ndiffs = lengthof(ec_diffs);
