@@ -76,7 +76,9 @@ static const char *const finish_sql =
 	"USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
 	"pg_catalog.unnest($4), pg_catalog.unnest($5)) AS r(id, state, status, error, answer) "
 	"WHERE o.id = r.id AND (r.state = 'delivered' OR o.leased_by = $7) "
-	"RETURNING " HISTORY_GONE ", r.state, r.status, r.error, r.answer) "
+	"RETURNING " HISTORY_GONE ", r.state, r.status, "
+	/* a mail that some recipients refused for good is delivered to the others */
+	"CASE WHEN r.error IS NULL AND o.remaining IS NOT NULL THEN o.last_error ELSE r.error END, r.answer) "
 	"INSERT INTO ecauto_data.outbox_history (" HISTORY_COLUMNS
 	", state, last_status, last_error, last_answer, finished_at) SELECT gone.*, $6 FROM gone";
 
