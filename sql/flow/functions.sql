@@ -169,7 +169,7 @@ sent AS MATERIALIZED (
 		CASE v.kind
 			WHEN 'mail' THEN jsonb_build_object(
 				'to', c.recipient,
-				'subject', 'Order: ' || c.order_quantity || ' of ' || regexp_replace(c.code, '[\r\n]+', ' ', 'g'),
+				'subject', 'Order: ' || c.order_quantity || ' of ' || regexp_replace(c.code, '[[:cntrl:]]+', ' ', 'g'),
 				'text', format(E'Please deliver %s of %s.\nThe order is attached as CSV; its reference is %s.\n', c.order_quantity, c.code, c.event_id),
 				'attachments', jsonb_build_array(jsonb_build_object(
 					'name', 'order.csv', 'type', 'text/csv',
@@ -182,7 +182,7 @@ sent AS MATERIALIZED (
 told AS MATERIALIZED (
 	SELECT ecauto.enqueue(v.endpoint, jsonb_build_object(
 		'to', current_setting('ecauto.manager_mail'),
-		'subject', 'Low stock: ' || regexp_replace(c.code, '[\r\n]+', ' ', 'g'),
+		'subject', 'Low stock: ' || regexp_replace(c.code, '[[:cntrl:]]+', ' ', 'g'),
 		'text', format(E'%s of %s are left; its reorder point is %s.\n%s\n', c.available, c.code, c.reorder_point,
 			CASE WHEN s.problem IS NULL
 				THEN format('%s were ordered from %s.', c.order_quantity, c.endpoint)
