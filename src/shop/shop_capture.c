@@ -49,6 +49,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/datum.h"
 #include "utils/hsearch.h"
 #include "utils/inval.h"
 #include "utils/lsyscache.h"
@@ -75,6 +76,9 @@ PG_FUNCTION_INFO_V1(ecauto_capture);
  * be noted again; the reader does not mind.
  */
 #define NOTES_MAX 262144
+
+/* keys are allocated this many bytes at a time */
+#define KEY_BLOCK 8192
 
 /* One column that a trigger notes. */
 typedef struct Tap
@@ -126,6 +130,8 @@ static MemoryContext note_context = NULL;
 static Note *notes;
 static int	nnotes;
 static int	notes_size;
+static char *key_room;			/* where the next key goes; keys are never freed alone */
+static Size key_room_left;
 static bool committing = false;
 static bool failure_logged = false;
 
@@ -208,6 +214,16 @@ slots_remove(int note)
 	slots[i].status = 0;
 }
 
+/* The transaction's memory, and the notes in it, are gone or about to go. */
+static void
+notes_forget(void)
+{
+	note_context = NULL;
+	notes = NULL;
+	nnotes = 0;
+	slots = NULL;
+}
+
 static void
 notes_begin(void)
 {
@@ -216,32 +232,49 @@ notes_begin(void)
 	notes_size = 64;
 	nnotes = 0;
 	notes = MemoryContextAlloc(note_context, notes_size * sizeof(Note));
+	key_room_left = 0;
 	slots_create(128);
 }
 
-/* Forget the notes; their memory goes with the transaction or right here. */
+/* Forget all notes. */
 static void
-notes_end(bool delete_context)
+notes_end(void)
 {
-	if (note_context != NULL && delete_context)
-		MemoryContextDelete(note_context);
-	note_context = NULL;
-	notes = NULL;
-	nnotes = 0;
-	slots = NULL;
+	MemoryContextDelete(note_context);
+	notes_forget();
 }
 
 /* Forget the newest notes down to n. */
 static void
 notes_truncate(int n)
 {
+	if (n == 0)
+		nnotes = 0;				/* no need to take them out one by one */
 	while (nnotes > n)
 	{
 		nnotes--;
 		slots_remove(nnotes);
-		if (notes[nnotes].key != NULL)
-			pfree(notes[nnotes].key);
 	}
+	if (nnotes == 0)
+		notes_end();
+}
+
+/* Copy a key to where it stays until the notes are forgotten. */
+static char *
+key_copy(const char *key, int len)
+{
+	char	   *copy;
+
+	if ((Size) len > key_room_left)
+	{
+		key_room_left = Max(KEY_BLOCK, len);
+		key_room = MemoryContextAlloc(note_context, key_room_left);
+	}
+	copy = key_room;
+	memcpy(copy, key, len);
+	key_room += len;
+	key_room_left -= len;
+	return copy;
 }
 
 /*
@@ -273,13 +306,8 @@ note_add(int tap, const char *key, int len)
 	note = &notes[nnotes];
 	note->tap = tap;
 	note->len = len;
-	note->key = NULL;
+	note->key = len >= 0 ? key_copy(key, len) : NULL;
 	note->subid = GetCurrentSubTransactionId();
-	if (len >= 0)
-	{
-		note->key = MemoryContextAlloc(note_context, Max(len, 1));
-		memcpy(note->key, key, len);
-	}
 	slots_put(nnotes, hash);
 	nnotes++;
 }
@@ -373,11 +401,16 @@ log_write(int first)
 													  ALLOCSET_DEFAULT_SIZES);
 	LogWriter	writer;
 	EcAs		as;
+	bool		sorted = true;
 	int			i = 0;
 
 	for (int k = 0; k < n; k++)
+	{
 		order[k] = &notes[first + k];
-	qsort(order, n, sizeof(Note *), note_compare_tap);
+		sorted = sorted && (k == 0 || order[k - 1]->tap <= order[k]->tap);
+	}
+	if (!sorted)
+		qsort(order, n, sizeof(Note *), note_compare_tap);
 
 	writer.rel = table_open(ec_state_relation("change_log", false), RowExclusiveLock);
 	writer.slot = log_is_plain(writer.rel) ? table_slot_create(writer.rel, NULL) : NULL;
@@ -527,7 +560,7 @@ capture_xact_callback(XactEvent event, void *arg)
 		case XACT_EVENT_PREPARE:
 			committing = false;
 			failure_logged = false;
-			notes_end(false);
+			notes_forget();
 			break;
 		default:
 			break;
@@ -730,6 +763,25 @@ tap_note(const Tap *tap, HeapTuple tuple, TupleDesc desc)
 }
 
 /*
+ * Do two versions of a row have the same key, byte for byte?
+ */
+static bool
+tap_unchanged(const Tap *tap, HeapTuple old, HeapTuple new, TupleDesc desc)
+{
+	Form_pg_attribute att;
+	Datum		values[2];
+	bool		nulls[2];
+
+	if (tap->attnum == InvalidAttrNumber)
+		return true;			/* noted as "every key" already */
+	att = TupleDescAttr(desc, tap->attnum - 1);
+	values[0] = heap_getattr(old, tap->attnum, desc, &nulls[0]);
+	values[1] = heap_getattr(new, tap->attnum, desc, &nulls[1]);
+	return nulls[0] == nulls[1] &&
+		(nulls[0] || datumIsEqual(values[0], values[1], att->attbyval, att->attlen));
+}
+
+/*
  * Are two versions of a row the same, byte for byte?  (What
  * suppress_redundant_updates_trigger() asks.)
  */
@@ -780,7 +832,8 @@ ecauto_capture(PG_FUNCTION_ARGS)
 			TupleDesc	desc = RelationGetDescr(data->tg_relation);
 
 			tap_note(tap, data->tg_trigtuple, desc);
-			if (TRIGGER_FIRED_BY_UPDATE(data->tg_event))
+			if (TRIGGER_FIRED_BY_UPDATE(data->tg_event) &&
+				!tap_unchanged(tap, data->tg_trigtuple, data->tg_newtuple, desc))
 				tap_note(tap, data->tg_newtuple, desc);
 		}
 	}
