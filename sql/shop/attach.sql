@@ -118,9 +118,9 @@ BEGIN
 		SELECT t.relation, t.name
 		FROM ecauto.capture_triggers() t
 		WHERE NOT EXISTS (
-			SELECT FROM ecauto_data.source s JOIN ecauto_data.role_binding b ON b.role = s.role,
-				pg_partition_ancestors(t.relation) p
-			WHERE to_regclass(format('%I.%I', s.schema_name, s.table_name)) IN (t.relation, p.relid))
+			SELECT FROM ecauto_data.source s JOIN ecauto_data.role_binding b ON b.role = s.role
+			WHERE to_regclass(format('%I.%I', s.schema_name, s.table_name)) IN (
+				SELECT t.relation UNION ALL SELECT p.relid FROM pg_partition_ancestors(t.relation) p))
 		ORDER BY t.relation::oid
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', unwanted.name, unwanted.relation);

@@ -32,7 +32,6 @@
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
 #include "utils/jsonb.h"
-#include "utils/numeric.h"
 
 #include "shop/shop.h"
 
@@ -286,14 +285,13 @@ param_check(const EcPresetParam *param)
 
 	if (strcmp(param->type, "number") == 0)
 	{
-		Numeric		value = DatumGetNumeric(DirectFunctionCall3(numeric_in,
-																CStringGetDatum(param->value),
-																ObjectIdGetDatum(InvalidOid),
-																Int32GetDatum(-1)));
+		const char *p = param->value;
+		bool		positive = strpbrk(p, "123456789") != NULL;
 
-		if (numeric_is_nan(value) || numeric_is_inf(value) ||
-			!DatumGetBool(DirectFunctionCall2(numeric_gt, NumericGetDatum(value),
-											  NumericGetDatum(int64_to_numeric(0)))))
+		p += strspn(p, "0123456789");
+		if (*p == '.')
+			p += 1 + strspn(p + 1, "0123456789");
+		if (*p != '\0' || !positive)
 			wanted = "a number greater than zero";
 	}
 	else if (strcmp(param->type, "timezone") == 0)
@@ -308,23 +306,49 @@ param_check(const EcPresetParam *param)
 				 errdetail("The value is \"%s\".", param->value)));
 }
 
-/* Ask the shop for the default of a parameter; NULL if it does not know. */
-static char *
-param_ask(const EcPresetParam *param)
+typedef struct ParamQuestion
 {
-	MemoryContext caller = CurrentMemoryContext;
+	const EcPresetParam *param;
+	MemoryContext context;		/* of the answer */
+	char	   *value;			/* NULL: the shop does not know */
+} ParamQuestion;
+
+/* Ask the shop for the default of a parameter; EcTryRun. */
+static void
+param_ask(void *arg)
+{
+	ParamQuestion *question = arg;
 	char	   *value = NULL;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	if (SPI_execute(psprintf("SELECT %s", param->deflt), true, 1) != SPI_OK_SELECT)
-		elog(ERROR, "could not ask for parameter \"%s\"", param->name);
+	if (SPI_execute(psprintf("SELECT %s", question->param->deflt), true, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not ask for parameter \"%s\"", question->param->name);
 	if (SPI_processed == 1)
 		value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1);
 	if (value != NULL)
-		value = MemoryContextStrdup(caller, value);
+		question->value = MemoryContextStrdup(question->context, value);
 	SPI_finish();
-	return value;
+}
+
+static char *
+param_default(const EcPreset *preset, const EcPresetParam *param)
+{
+	ParamQuestion question = {param, CurrentMemoryContext, NULL};
+	ErrorData  *error;
+
+	if (param->deflt[0] != '(')
+		return param->deflt;
+	error = ec_shop_try(param_ask, &question, true);
+	if (question.value == NULL)
+		ereport(ERROR,
+				(errcode(error ? error->sqlerrcode : ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("parameter \"%s\" of preset \"%s\" is not known", param->name, preset->name),
+				 error ? errdetail("%s.", error->message)
+				 : errdetail("This shop does not answer: %s", param->deflt),
+				 errhint("Give it in the second argument, such as {\"%s\": \"...\"}; ecauto.detect_shop() tells which preset fits.",
+						 param->name)));
+	return question.value;
 }
 
 /*
@@ -382,13 +406,7 @@ ec_preset_set_params(EcPreset *preset, Jsonb *params)
 		EcPresetParam *param = lfirst(lc);
 
 		if (param->value == NULL)
-			param->value = param->deflt[0] == '(' ? param_ask(param) : param->deflt;
-		if (param->value == NULL)
-			ereport(ERROR,
-					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-					 errmsg("parameter \"%s\" of preset \"%s\" is missing", param->name, preset->name),
-					 errdetail("This shop does not answer: SELECT %s", param->deflt),
-					 errhint("Give it in the second argument, such as {\"%s\": \"...\"}.", param->name)));
+			param->value = param_default(preset, param);
 		param_check(param);
 	}
 }

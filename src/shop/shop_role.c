@@ -269,6 +269,7 @@ ec_role_column_list(const EcRole *role)
 	for (int i = 0; i < role->ncolumns; i++)
 		appendStringInfo(&list, role->columns[i].need == EC_REQUIRED ? "%s%s" : "%s[%s]",
 						 i > 0 ? ", " : "", role->columns[i].name);
+	appendStringInfoString(&list, "; those in brackets may be left out");
 	return list.data;
 }
 

@@ -232,12 +232,16 @@ typedef struct Proof
 	int64		touched;
 } Proof;
 
-static char *
+static const char *
 value_text(Oid type, Datum value)
 {
 	Oid			output;
 	bool		varlena;
 
+	if (type == BOOLOID)
+		return DatumGetBool(value) ? "true" : "false";
+	if (type == NUMERICOID)
+		value = DirectFunctionCall1(numeric_trim_scale, value);
 	getTypeOutputInfo(type, &output, &varlena);
 	return OidOutputFunctionCall(output, value);
 }
