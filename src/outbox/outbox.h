@@ -99,16 +99,17 @@ extern uint64 ec_endpoint_generation(void);
 
 /* ---- outbox_message.c: is it fit to be sent? ---- */
 
-/*
- * These raise invalid_parameter_value.  A payload for a mail endpoint is
- * {"to": address or [address, ...], "cc"?, "bcc"?, "subject", "text" and/or
- * "html", "headers"?, "attachments"?, "list_unsubscribe"?}; docs/outbox.md
- * describes it.
- */
-extern void ec_message_check_mail(Jsonb *payload);
-extern const char *const ec_mail_members[]; /* what a payload may hold; ends with NULL */
+/* These raise invalid_parameter_value. */
 extern void ec_message_check_headers(Jsonb *headers);
 extern void ec_message_check_body(const char *body, Jsonb *payload);
+
+/*
+ * Who knows how a mail is made is the worker; it leaves here what checks the
+ * payload of one.
+ */
+typedef void (*EcMailCheck) (Jsonb *payload);
+extern void ec_message_set_mail_check(EcMailCheck check);
+extern void ec_message_check_mail(Jsonb *payload);
 
 /* ---- outbox_enqueue.c ---- */
 

@@ -163,7 +163,7 @@ take_rate(const char *value, EcEndpoint *endpoint)
 			if (strcmp(end + 1, units[i].unit) != 0)
 				continue;
 			if (count <= 0 || count > 1e9)
-				return psprintf("%g is not between 0 and 1e9.", count);
+				return psprintf("%s is not above 0 and at most 1e9.", value);
 			endpoint->rate = count / units[i].seconds;
 			return NULL;
 		}
@@ -182,7 +182,7 @@ static char *
 take_starttls(const char *value, EcEndpoint *endpoint)
 {
 	if (strcmp(value, "require") != 0 && strcmp(value, "try") != 0 && strcmp(value, "never") != 0)
-		return psprintf("\"%s\" is none of them.", value);
+		return psprintf("There is no mode \"%s\".", value);
 	endpoint->starttls = pstrdup(value);
 	return NULL;
 }

@@ -259,7 +259,8 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("message would expire before it may be sent"),
 				 errdetail("It may be sent from %s and expires at %s.",
-						   pstrdup(timestamptz_to_str(due)), timestamptz_to_str(message->expires_at))));
+						   pstrdup(timestamptz_to_str(due)),
+						   pstrdup(timestamptz_to_str(message->expires_at)))));
 
 	memset(nulls, ' ', sizeof(nulls));
 	namestrcpy(&sender, GetUserNameFromId(GetUserId(), false));

@@ -33,7 +33,9 @@
 #include "utils/snapmgr.h"
 #include "utils/varlena.h"
 
+#include "outbox/outbox.h"
 #include "worker/worker.h"
+#include "worker/worker_mime.h"
 
 #define RESTART_SECONDS 1		/* of the launcher, by the postmaster */
 #define LOOK_MS			5000	/* between looks, if nobody wakes us */
@@ -60,13 +62,15 @@ static const char *const kind_names[EC_WAKE_KINDS] = {"tick", "delivery"};
 static const char *const kind_mains[EC_WAKE_KINDS] = {"ecauto_tick_main", "ecauto_delivery_main"};
 
 /*
- * Register the launcher, if the library is being preloaded.
+ * Called by _PG_init(): register the launcher, if the library is being
+ * preloaded.
  */
 void
 ec_worker_init(void)
 {
 	BackgroundWorker worker = {0};
 
+	ec_message_set_mail_check(ec_mail_check);
 	if (!process_shared_preload_libraries_in_progress)
 		return;
 	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;

@@ -464,6 +464,10 @@ headers_read(JsonbContainer *payload, Draft *draft)
 static void
 draft_read(Jsonb *payload, const char *sender, Draft *draft)
 {
+	static const char *const members[] = {
+		"to", "cc", "bcc", "reply_to", "subject", "text", "html", "headers", "attachments",
+		"list_unsubscribe", "list_unsubscribe_post", NULL
+	};
 	JsonbContainer *object = &payload->root;
 	char	   *problem;
 
@@ -472,7 +476,7 @@ draft_read(Jsonb *payload, const char *sender, Draft *draft)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the payload of a mail must be an object")));
-	check_members(object, ec_mail_members, "the payload of a mail");
+	check_members(object, members, "the payload of a mail");
 
 	problem = ec_mailbox_parse(sender, &draft->from.name, &draft->from.address);
 	if (problem)
@@ -501,6 +505,20 @@ draft_read(Jsonb *payload, const char *sender, Draft *draft)
 	headers_read(object, draft);
 	if (draft->text == NULL && draft->html == NULL && draft->nfiles == 0)
 		refuse("text", "There is neither \"text\" nor \"html\" nor an attachment.");
+}
+
+/*
+ * Can the payload become a mail?  What ec_mail_build() would refuse, told when
+ * the message is enqueued.
+ */
+void
+ec_mail_check(Jsonb *payload)
+{
+	Draft		draft;
+
+	draft_read(payload, "sender@localhost.invalid", &draft);
+	if (draft.subject == NULL)
+		refuse("subject", "It is missing.");
 }
 
 /* ---- writing the message ---- */

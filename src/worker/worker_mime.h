@@ -45,6 +45,9 @@ typedef struct EcMail
 extern void ec_mail_build(Jsonb *payload, const char *sender, const char *key, TimestampTz at,
 						  EcMail *mail);
 
+/* Raise what ec_mail_build() would raise for the payload. */
+extern void ec_mail_check(Jsonb *payload);
+
 /* ---- worker_mime_header.c: fields of a header, each with its CRLF ---- */
 
 /* Any text, as in Subject. */
