@@ -119,7 +119,7 @@ sub _env
 		SEED_PRODUCTS => $self->{products} // 30,
 		PGHOST => '127.0.0.1',
 		PGPORT => $node ? $node->port : 1,
-		PGUSER => 'postgres',
+		PGUSER => scalar getpwuid($<),
 		PGPASSWORD => 'x',
 		npm_config_update_notifier => 'false');
 }

@@ -1,0 +1,123 @@
+# EcScenario: what must hold for every shop that a preset knows, on the real
+# shop under traffic through its own HTTP API.
+#
+#	use EcScenario;
+#	EcScenario::run('vendure', plain => {'order.placed' => 'SELECT count(*) ...', ...}, ...);
+#
+# plain: for each kind of event a query over the shop's own tables that says how
+# many there must be.  counts: which of the driver's counts says the same.
+package EcScenario;
+
+use strict;
+use warnings;
+use EcLive;
+use EcTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+my ($shop, $node);
+
+sub sql { return $node->safe_psql($shop->database, $_[0]); }
+
+# The shop's schema as pg_dump writes it.
+sub schema
+{
+	my ($out) = run_command([ 'pg_dump', '-s', '-n', 'public', $node->connstr($shop->database) ]);
+	$out =~ s/^\\(?:un)?restrict .*$//mg;    # a random word, in newer minor versions
+	return $out;
+}
+
+# Columns that the queries bound to the roles read, as the server understands
+# them, and those in which the sources look: what -- @table lines must say.
+sub columns_read
+{
+	return sql(q{
+		BEGIN;
+		CREATE SCHEMA looked_at;
+		DO $$
+		DECLARE
+			b record;
+		BEGIN
+			FOR b IN SELECT * FROM ecauto_data.role_binding LOOP
+				EXECUTE format('SET LOCAL search_path = %s', b.search_path);
+				EXECUTE format('CREATE VIEW looked_at.%I AS %s', b.role, b.query);
+			END LOOP;
+		END $$;
+		RESET search_path;
+		SELECT c.relname, a.attname
+		FROM pg_depend d
+		JOIN pg_rewrite w ON d.classid = 'pg_rewrite'::regclass AND d.objid = w.oid
+		JOIN pg_class v ON v.oid = w.ev_class AND v.relnamespace = 'looked_at'::regnamespace
+		JOIN pg_class c ON d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND c.oid <> v.oid
+		JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.refobjsubid AND a.attnum > 0
+		UNION SELECT table_name, key_column FROM ecauto_data.source
+		ORDER BY 1, 2;
+		ROLLBACK});
+}
+
+sub run
+{
+	my ($name, %option) = @_;
+
+	$shop = EcLive->new($name);
+	# The worker looks at every change as soon as it is committed: shops that
+	# place one order in many transactions are seen in between.
+	$node = ec_node('main', conf => { %{ $shop->conf }, 'ecauto.settle_time' => 0, 'ecauto.databases' => $shop->database });
+	$shop->create($node, products => 30);
+	my $untouched = schema();
+
+	# ---- recognised and attached ----
+	sql('CREATE EXTENSION ecauto');
+	is(sql('SELECT preset, score, missing FROM ecauto.detect_shop()'), "$name|1.000|{}", 'the preset is found, and no other');
+	my $report = sql("SELECT format('%s %s', item, state) FROM ecauto.attach_shop('$name')");
+	like($report, qr/^$_ bound$/m, "role $_ is bound") for @{ $option{roles} };
+	like($report, qr/^$_ missing$/m, "role $_ is missing") for qw(cost consent);
+	like($report, qr/^$_ proved$/m, "writer $_ is proved") for @{ $option{writers} };
+	is(sql(q{SELECT t.table_name, c FROM ecauto.preset_tables() t, unnest(t.columns) c WHERE t.preset = '} . $name . q{' ORDER BY 1, 2}),
+		columns_read(), 'the preset names the columns that it reads');
+	is(sql('SELECT events FROM ecauto.tick()'), '0', 'nothing has happened yet');
+	is(sql('SELECT bool_and(ok) FROM ecauto.check_shop()'), 't', 'all is well');
+
+	# ---- traffic ----
+	$shop->start;
+	my $counts = $shop->traffic(ORDERS => 20, SEED => 1, CONC => 1);
+	is($counts->{errors}, 0, 'traffic without errors');
+	is($counts->{orders}, 20, 'twenty orders');
+	sql('SELECT ecauto.tick()');
+	for my $kind (sort keys %{ $option{counts} })
+	{
+		my $events = sql("SELECT count(*) FROM ecauto.events(kind => '$kind')");
+		is($events, $counts->{ $option{counts}{$kind} }, "$kind: as many as the driver did");
+		is($events, sql($option{plain}{$kind}), "$kind: as many as the shop's tables say");
+		is(sql("SELECT count(DISTINCT key) FROM ecauto.events(kind => '$kind')"), $events, "$kind: once for each");
+	}
+	for my $what (sort keys %{ $option{same} })
+	{
+		is(sql($option{same}{$what}[0]), sql($option{same}{$what}[1]), $what);
+	}
+	is(sql('SELECT ecauto.resync()'), '0', 'comparing everything finds nothing that was missed');
+	is(sql('SELECT bool_and(ok) FROM ecauto.check_shop()'), 't', 'all is still well');
+
+	# ---- what ecauto writes ----
+	my ($sku, $currency) = split /\|/, sql("SELECT key, currency FROM ecauto_data.seen_price WHERE list_key = '' ORDER BY 1, 2 LIMIT 1");
+	my $statement = sql("SELECT statement FROM ecauto_data.writer WHERE action = 'set_price'");
+	sql("PREPARE set_price (text, numeric, text) AS $statement; EXECUTE set_price('$sku', 12.34, '$currency')");
+	is($option{price}->($shop, $sku), $option{price_shown}, 'a price that was written is what the shop shows');
+	ok(ec_wait($node, $shop->database, "SELECT new ->> 'amount' FROM ecauto.events(kind => 'price.changed') WHERE key = '$sku'", '12.34'), 'and what its event tells');
+
+	# ---- let go ----
+	sql('SELECT ecauto.detach_shop()');
+	is(schema(), $untouched, 'the shop is as it was');
+	my $events = sql('SELECT count(*) FROM ecauto.events()');
+	$counts = $shop->traffic(ORDERS => 1, SEED => 2, CONC => 1);
+	is($counts->{orders}, 1, 'and goes on');
+	sql('SELECT ecauto.tick()');
+	is(sql('SELECT count(*) FROM ecauto.events()'), $events, 'unseen');
+
+	$shop->stop;
+	$node->stop;
+	done_testing();
+	return;
+}
+
+1;

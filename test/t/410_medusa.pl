@@ -1,0 +1,40 @@
+# Medusa under traffic through its own HTTP API.  It places one order in many
+# transactions, versions its order lines, and never says in the order's status
+# what happened to it.
+use strict;
+use warnings;
+use EcScenario;
+use EcTest;
+use PostgreSQL::Test::Utils;
+use Test::More;
+
+plan skip_all => 'Medusa is large; EC_TEST_MEDUSA=1 runs it' unless $ENV{EC_TEST_MEDUSA};
+
+EcScenario::run(
+	'medusa',
+	roles => [qw(product sku price stock order order_line customer cart cart_line payment category product_category)],
+	writers => [qw(set_price receive_stock)],
+	counts => { 'order.placed' => 'orders', 'order.paid' => 'paid', 'order.fulfilled' => 'shipped', 'order.cancelled' => 'cancelled' },
+	plain => {
+		'order.placed' => 'SELECT count(*) FROM "order"',
+		'order.paid' => 'SELECT count(DISTINCT l.order_id) FROM payment p JOIN order_payment_collection l ON l.payment_collection_id = p.payment_collection_id WHERE p.captured_at IS NOT NULL',
+		'order.fulfilled' => 'SELECT count(*) FROM order_fulfillment',
+		'order.cancelled' => 'SELECT count(*) FROM "order" WHERE canceled_at IS NOT NULL' },
+	same => {
+		'totals of orders' => [
+			q{SELECT key, (new ->> 'total')::numeric FROM ecauto.events(kind => 'order.placed') ORDER BY key COLLATE "C"},
+			q{SELECT DISTINCT ON (order_id COLLATE "C") order_id, (totals ->> 'original_order_total')::numeric FROM order_summary ORDER BY order_id COLLATE "C", version} ],
+		'carts that are still open' => [
+			'SELECT count(*) FROM ecauto_data.seen_cart WHERE completed_at IS NULL',
+			'SELECT count(*) FROM cart WHERE completed_at IS NULL AND deleted_at IS NULL' ],
+		'customers' => [
+			q{SELECT count(*) FROM ecauto.events(kind => 'customer.created')}, 'SELECT count(*) FROM customer' ] },
+	price => sub {
+		my ($shop, $sku) = @_;
+		my $region = EcScenario::sql('SELECT r.id FROM region r WHERE r.currency_code = (SELECT lower(currency) FROM ecauto_data.seen_price WHERE key = ' . "'$sku'" . q{ AND list_key = '' ORDER BY 1 LIMIT 1)});
+		my ($out) = run_command([ 'curl', '-sf', '-H', 'x-publishable-api-key: ' . $shop->_key,
+				$shop->url . "/store/products?limit=100&region_id=$region&fields=id,*variants.calculated_price" ]);
+		my ($price) = $out =~ /"id":"$sku".*?"calculated_amount":([0-9.]+)/;
+		return $price;
+	},
+	price_shown => 12.34);
