@@ -10,8 +10,8 @@
 # For example: bare.sh bookworm /var/tmp/bare.  COMMAND replaces the above.
 # Run it as root on Debian with mmdebstrap; by hand, it is no part of all.sh.
 # Packages come from where this machine's apt gets them.  PGMAJOR and WERROR
-# are handed on.  The directory is made anew, and all that was started in it
-# ends with the script.
+# are handed on, and so is test data beside the clone (or in ECAUTO_SHARED).  The
+# directory is made anew, and all that was started in it ends with the script.
 set -euo pipefail
 suite=$1
 root=$2
@@ -42,8 +42,8 @@ for tool in psql pg_config make cc; do
 	[ ! -e "$root/usr/bin/$tool" ] || { echo "error: $tool is there already" >&2; exit 1; }
 done
 shared=
-if [ -d "$top/../shared" ]; then
-	shared=$(cd "$top/../shared" && pwd -P)
+if [ -d "${ECAUTO_SHARED:-$top/../shared}" ]; then
+	shared=$(cd "${ECAUTO_SHARED:-$top/../shared}" && pwd -P)
 	mkdir "$root/root/shared"
 fi
 

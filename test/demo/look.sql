@@ -4,7 +4,4 @@ FROM ecauto.events();
 
 SELECT id, endpoint, state, attempts, key FROM ecauto.messages() ORDER BY id;
 
-SELECT to_regprocedure('ecauto.status()') IS NOT NULL AS reports \gset
-\if :reports
 SELECT * FROM ecauto.status();
-\endif
