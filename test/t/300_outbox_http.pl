@@ -115,6 +115,26 @@ is(sql(q{SELECT string_agg(endpoint || ' ' || state, ', ' ORDER BY id) FROM ecau
 	'loris retry, hang retry, cut retry, drop retry', 'all of them');
 sql("SELECT ecauto.cancel(id) FROM ecauto.messages(state => 'retry')");
 
+# ---- TLS ----
+SKIP:
+{
+	skip 'IO::Socket::SSL is not installed', 4 unless eval { require EcTls; 1 };
+	my $tls = EcTls->start(port => $sink->http_port);
+	my $other = EcTls->start(port => $sink->http_port);
+	my $url = 'https://127.0.0.1:' . $tls->port . '/ok';
+	sql("CREATE SERVER tls_$_->[0] FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url '$url'" . ($_->[1] ? ", $_->[1]" : '') . ')')
+	  for [ 'system', '' ], [ 'own', "ca_file '" . $tls->ca_file . "'" ], [ 'other', "ca_file '" . $other->ca_file . "'" ], [ 'off', "verify_peer 'off'" ];
+	for my $case ([ 'own', '1|0|0', 'a server with a certificate of its own CA' ], [ 'system', '0|1|0', 'which the system does not know' ],
+		[ 'other', '0|1|0', 'nor does another CA' ], [ 'off', '1|0|0', 'unless nobody looks' ])
+	{
+		my ($name, $counts, $what) = @$case;
+		sql("SELECT ecauto.enqueue('tls_$name', '{}')");
+		is(sql('SELECT * FROM ecauto.deliver()'), $counts, $what);
+	}
+	sql("SELECT ecauto.cancel(id) FROM ecauto.messages(state => 'retry')");
+	$_->stop for $tls, $other;
+}
+
 # ---- limits of an endpoint ----
 server('impatient', '/s/503', "max_attempts '2', breaker '0'");
 $id = sql(q{SELECT ecauto.enqueue('impatient', '{}')});
