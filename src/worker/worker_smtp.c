@@ -31,7 +31,7 @@
 #include "worker/worker_smtp_talk.h"
 
 #define READ_SIZE		8192
-#define CONNECT_PAUSE	5000	/* in ms, after a connection was refused while others work */
+#define CONNECT_PAUSE	1000	/* in ms, after a connection was refused while others work */
 #define RATE_WINDOW		250		/* in ms; see ec_smtp_pool_room() */
 
 struct EcSmtpPool

@@ -221,10 +221,14 @@ ec_smtp_mail_decide_rest(SmtpMail *mail, EcOutcome outcome, int status, const ch
 						 const char *error)
 {
 	mail->accepted = 0;
-	mail->error = keep(mail, error);
 	for (int i = 0; i < mail->nrcpts; i++)
-		if (mail->rcpts[i].outcome == EC_RELEASE)
-			ec_smtp_mail_decide(mail, i, outcome, status, answer);
+	{
+		if (mail->rcpts[i].outcome != EC_RELEASE)
+			continue;
+		ec_smtp_mail_decide(mail, i, outcome, status, answer);
+		if (mail->error == NULL)
+			mail->error = keep(mail, error);
+	}
 }
 
 /*

@@ -436,6 +436,12 @@ on_data(SmtpConnection *c, SmtpMail *mail, int code, const char *reply)
 		finish_current(c);
 		return expect(c, SMTP_EMPTY, NULL, 0) && put(c, ".\r\n", NULL);
 	}
+	if (code < 400)
+	{
+		/* replies and commands do not match any more */
+		ec_smtp_talk_broken(c, 0, NULL, "mail server sent a reply that does not fit");
+		return true;
+	}
 	if (mail->accepted > 0)
 		ec_smtp_mail_decide_rest(mail, outcome_of(SMTP_DATA, code), code, reply, reply);
 	c->need_reset = !mail->refused;
