@@ -32,6 +32,7 @@
 
 #define READ_SIZE		8192
 #define CONNECT_PAUSE	1000	/* in ms, after a connection was refused while others work */
+#define QUEUE_PATIENCE	50000	/* in ms, and never more than the time-out; see queue_release() */
 #define RATE_WINDOW		250		/* in ms; see ec_smtp_pool_room() */
 
 struct EcSmtpPool
@@ -166,6 +167,25 @@ queue_fail(EcSmtpPool *pool, int status, const char *answer, const char *error)
 		ec_smtp_mail_decide_rest(mail, EC_RETRY, status, answer, error);
 		ec_smtp_pool_finish(pool, mail);
 	}
+}
+
+static int64
+queue_patience(const EcSmtpPool *pool)
+{
+	return Min(pool->settings.timeout, QUEUE_PATIENCE);
+}
+
+/*
+ * Give back the mails that have waited for too long.  The caller holds them
+ * for a limited time; a server that hangs with a long queue must not make it
+ * so long that somebody else sends them too.
+ */
+static void
+queue_release(EcSmtpPool *pool, int64 now)
+{
+	/* what comes back to the queue comes to its front, so the first is the oldest */
+	while (pool->first && pool->first->submitted_at + queue_patience(pool) <= now)
+		ec_smtp_pool_finish(pool, ec_smtp_pool_take(pool));
 }
 
 /* ---- time ---- */
@@ -609,6 +629,7 @@ ec_smtp_pool_submit(EcSmtpPool *pool, const EcSmtpMail *source)
 
 	if (mail == NULL)
 		return false;
+	mail->submitted_at = now_ms();
 	if (pool->last)
 		pool->last->next = mail;
 	else
@@ -702,6 +723,8 @@ ec_smtp_pool_run(EcSmtpPool *pool)
 	if (pool->next_deadline != 0 && pool->next_deadline <= now)
 		deadlines_check(pool, now);
 	if (pool->queued > 0)
+		queue_release(pool, now);
+	if (pool->queued > 0)
 		dispatch(pool, now);
 }
 
@@ -713,6 +736,8 @@ ec_smtp_pool_timeout(const EcSmtpPool *pool)
 
 	if (can_dispatch(pool, now))
 		return 0;
+	if (pool->first && (at == 0 || pool->first->submitted_at + queue_patience(pool) < at))
+		at = pool->first->submitted_at + queue_patience(pool);
 	if (pool->queued > 0 && pool->connect_at > now && (at == 0 || pool->connect_at < at))
 		at = pool->connect_at;
 	return at == 0 ? -1 : (long) Max(at - now, 0);
@@ -725,7 +750,7 @@ ec_smtp_pool_unfinished(const EcSmtpPool *pool)
 }
 
 /*
- * Four mails a connection, or what the pool sends in a second at the rate of
+ * Two mails a connection, or what the pool sends in a second at the rate of
  * late.  So a fast server gets batches that are worth a transaction, and the
  * mails for a slow one stay in the table.
  */
@@ -734,7 +759,7 @@ ec_smtp_pool_room(const EcSmtpPool *pool)
 {
 	int			rate = Max(pool->rate, pool->window_finished) * (1000 / RATE_WINDOW);
 
-	return Max(Max(pool->settings.connections * 4, rate) - pool->unfinished, 0);
+	return Max(Max(pool->settings.connections * 2, rate) - pool->unfinished, 0);
 }
 
 int

@@ -88,8 +88,8 @@ typedef struct EcSmtpSettings
 	int			connections;	/* at once, at most */
 	int			timeout;		/* in ms, for each of: connect up to AUTH; replies
 								 * to MAIL, RCPT, DATA; sending the text; the reply
-								 * to it.  So a mail is done 4 * timeout after it
-								 * got its connection, at the latest */
+								 * to it.  A result comes 50 s + 5 * timeout after
+								 * the submit, at the latest */
 	int			idle_timeout;	/* in ms: an unused connection is closed; 0: never */
 } EcSmtpSettings;
 
@@ -131,7 +131,8 @@ typedef struct EcSmtpRcpt
  *					only, so the caller keeps that list with the message (if
  *					nretry == nrcpts nothing needs keeping)
  *	EC_DEAD			every recipient was refused for good
- *	EC_RELEASE		not tried; ec_smtp_pool_destroy() came first
+ *	EC_RELEASE		not tried: no connection was free for as long as timeout, or
+ *					for 50 s, or ec_smtp_pool_destroy() came first
  */
 typedef struct EcSmtpResult
 {

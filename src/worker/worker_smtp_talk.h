@@ -31,6 +31,7 @@ typedef struct SmtpMail
 {
 	struct SmtpMail *next;		/* in the queue */
 	int64		id;
+	int64		submitted_at;	/* in ms */
 	const char *from;
 	EcSmtpRcpt *rcpts;			/* outcome EC_RELEASE: not decided yet */
 	int			nrcpts;
