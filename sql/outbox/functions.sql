@@ -88,10 +88,12 @@ CREATE OR REPLACE FUNCTION ecauto.outbox_status(
 	OUT endpoint text, OUT state text, OUT waiting bigint, OUT due bigint, OUT leased bigint, OUT retry bigint,
 	OUT oldest timestamptz, OUT next_at timestamptz, OUT delivered bigint, OUT retried bigint, OUT dead bigint,
 	OUT last_delivered_at timestamptz, OUT last_failed_at timestamptz, OUT last_error text,
-	OUT breaker_until timestamptz)
+	OUT breaker_until timestamptz,
+	OUT delivered_minute bigint, OUT failed_minute bigint, OUT delivered_hour bigint, OUT failed_hour bigint,
+	OUT latency_p50 double precision, OUT latency_p99 double precision)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ecauto_outbox_status'
 LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 20;
 COMMENT ON FUNCTION ecauto.outbox_status() IS
-'one row per endpoint: state (open, paused, failing: the circuit breaker is open, missing: messages wait for a foreign server that does not exist); messages that wait, of these due, being delivered (leased), to be tried again; oldest: when the longest waiting one was due; deliveries and failed tries since the beginning; for operators';
+'one row per endpoint: state (open, paused, failing: the circuit breaker is open, missing: messages wait for a foreign server that does not exist); messages that wait, of these due, being delivered (leased), to be tried again; oldest: when the longest waiting one was due; deliveries and failed tries since the beginning, in this minute and the one before, and within the last hour; latency: in ms, what half and 99 of 100 deliveries of the last hour stayed below, from when they were due; for operators';
 REVOKE ALL ON FUNCTION ecauto.outbox_status() FROM PUBLIC;

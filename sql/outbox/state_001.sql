@@ -112,3 +112,18 @@ COMMENT ON TABLE ecauto_data.outbox_counter IS
 	'what came of the tries to deliver to an endpoint since the beginning; only workers write here, so that no open transaction of a user holds them up';
 COMMENT ON COLUMN ecauto_data.outbox_counter.breaker_until IS
 	'too many tries failed in a row: nothing is sent before this time; NULL while the circuit breaker is closed';
+
+CREATE TABLE ecauto_data.outbox_minute (
+	endpoint text COLLATE "C" NOT NULL,
+	minute timestamptz NOT NULL,
+	delivered bigint NOT NULL,
+	failed bigint NOT NULL,
+	latency bigint[] NOT NULL,
+	PRIMARY KEY (endpoint, minute)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ecauto_data.outbox_minute IS
+	'what came of the tries within a minute; kept for a day';
+COMMENT ON COLUMN ecauto_data.outbox_minute.failed IS
+	'tries that are to be repeated, and those that were the last';
+COMMENT ON COLUMN ecauto_data.outbox_minute.latency IS
+	'deliveries by the time since they were due: element n counts those that took at most sqrt(2)^(n-1) ms and more than the element before allows';

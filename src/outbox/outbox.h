@@ -193,6 +193,7 @@ typedef struct EcResult
 	int			attempts;
 	int			status;			/* HTTP status or SMTP reply code; 0: none */
 	int64		wait;			/* EC_RETRY: in ms from now */
+	int64		latency;		/* EC_DELIVERED: in ms since it was due */
 	const char *error;			/* NULL if delivered; no secrets */
 	const char *answer;			/* first part of the body or reply; NULL if none */
 	int			nremaining;		/* EC_RETRY of a mail: recipients left; ... */
@@ -208,13 +209,18 @@ extern TimestampTz ec_outbox_next_due(void);
 extern int64 ec_outbox_expire(void);
 extern int64 ec_outbox_reclaim(void);
 extern List *ec_outbox_paused(void);
-extern void ec_outbox_show_breaker(const char *endpoint, TimestampTz until);
 
 /*
  * Time to wait before the next try, in ms: exponential back-off with full
  * jitter, but never less than the other side asked for (-1: nothing).
  */
 extern int64 ec_backoff(int attempts, int64 retry_after, double random);
+
+/* ---- outbox_count.c ---- */
+
+extern void ec_outbox_count(const EcResult *results, int n, TimestampTz now);
+extern void ec_outbox_count_trim(void);
+extern void ec_outbox_show_breaker(const char *endpoint, TimestampTz until);
 
 /* ---- outbox_history.c ---- */
 

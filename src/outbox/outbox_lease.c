@@ -95,16 +95,6 @@ static const char *const release_sql =
 	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0, attempts = o.attempts - 1 "
 	"WHERE o.id = ANY ($1) AND o.leased_by = $2";
 
-static const char *const count_sql =
-	"INSERT INTO ecauto_data.outbox_counter AS c "
-	"(endpoint, delivered, retried, dead, last_delivered_at, last_failed_at, last_error) "
-	"VALUES ($1, $2, $3, $4, CASE WHEN $2 > 0 THEN $5 END, CASE WHEN $3 + $4 > 0 THEN $5 END, $6) "
-	"ON CONFLICT (endpoint) DO UPDATE SET delivered = c.delivered + excluded.delivered, "
-	"retried = c.retried + excluded.retried, dead = c.dead + excluded.dead, "
-	"last_delivered_at = coalesce(excluded.last_delivered_at, c.last_delivered_at), "
-	"last_failed_at = coalesce(excluded.last_failed_at, c.last_failed_at), "
-	"last_error = coalesce(excluded.last_error, c.last_error)";
-
 static const char *const next_due_sql =
 	"SELECT min(m.next_at) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w(endpoint, priority) "
 	"CROSS JOIN LATERAL (SELECT o.next_at FROM ecauto_data.outbox o "
@@ -126,10 +116,6 @@ static const char *const holders_sql =
 static const char *const reclaim_sql =
 	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0 "
 	"WHERE o.lease_until > $1 AND o.leased_by = ANY ($2)";
-
-static const char *const breaker_sql =
-	"INSERT INTO ecauto_data.outbox_counter AS c (endpoint, breaker_until) VALUES ($1, $2) "
-	"ON CONFLICT (endpoint) DO UPDATE SET breaker_until = excluded.breaker_until";
 
 static const char *const paused_sql =
 	"SELECT p.endpoint FROM ecauto_data.outbox_pause p";
@@ -422,53 +408,6 @@ settle_releases(Columns *c)
 	execute(release_sql, 2, types, values, NULL);
 }
 
-static int
-compare_endpoints(const void *a, const void *b)
-{
-	return strcmp((*(const EcResult *const *) a)->endpoint, (*(const EcResult *const *) b)->endpoint);
-}
-
-/*
- * Add up what came of the tries, per endpoint.  In the order of their names,
- * so that two workers cannot wait for each other.
- */
-static void
-settle_counts(const EcResult *results, int n, TimestampTz now)
-{
-	static const Oid types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID};
-	const EcResult **sorted = palloc(sizeof(EcResult *) * n);
-
-	for (int i = 0; i < n; i++)
-		sorted[i] = &results[i];
-	qsort(sorted, n, sizeof(EcResult *), compare_endpoints);
-	for (int i = 0; i < n;)
-	{
-		const char *endpoint = sorted[i]->endpoint;
-		int64		count[EC_RELEASE + 1] = {0};
-		const char *error = NULL;
-		Datum		values[6];
-		char		nulls[6] = "      ";
-		bool		isnull;
-
-		for (; i < n && strcmp(sorted[i]->endpoint, endpoint) == 0; i++)
-		{
-			count[sorted[i]->outcome]++;
-			if (sorted[i]->outcome == EC_RETRY || sorted[i]->outcome == EC_DEAD)
-				error = sorted[i]->error;
-		}
-		if (count[EC_DELIVERED] + count[EC_RETRY] + count[EC_DEAD] == 0)
-			continue;
-		values[0] = CStringGetTextDatum(endpoint);
-		values[1] = Int64GetDatum(count[EC_DELIVERED]);
-		values[2] = Int64GetDatum(count[EC_RETRY]);
-		values[3] = Int64GetDatum(count[EC_DEAD]);
-		values[4] = TimestampTzGetDatum(now);
-		values[5] = text_or_null(error, &isnull);
-		nulls[5] = isnull ? 'n' : ' ';
-		execute(count_sql, 6, types, values, nulls);
-	}
-}
-
 /*
  * Record what came of leased messages, in the current transaction.
  *
@@ -500,7 +439,7 @@ ec_outbox_settle(const EcResult *results, int nresults)
 	settle_finished(&finished, now);
 	settle_retries(&retries);
 	settle_releases(&releases);
-	settle_counts(results, nresults, now);
+	ec_outbox_count(results, nresults, now);
 	state_close(&as);
 }
 
@@ -603,23 +542,6 @@ ec_outbox_reclaim(void)
 	}
 	state_close(&as);
 	return reclaimed;
-}
-
-/*
- * Let everybody see until when an endpoint's circuit breaker is open; 0: it
- * is closed.
- */
-void
-ec_outbox_show_breaker(const char *endpoint, TimestampTz until)
-{
-	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		values[2] = {CStringGetTextDatum(endpoint), TimestampTzGetDatum(until)};
-	char		nulls[2] = {' ', until == 0 ? 'n' : ' '};
-	EcAs		as;
-
-	state_open(&as);
-	execute(breaker_sql, 2, types, values, nulls);
-	state_close(&as);
 }
 
 /*

@@ -87,12 +87,26 @@ static const char *const pause_sql =
 static const char *const resume_sql =
 	"DELETE FROM ecauto_data.outbox_pause p WHERE p.endpoint = $1";
 
+/*
+ * How long deliveries of the last hour took, in ms: the bound of the bucket
+ * that holds the percentile (outbox_count.c).
+ */
+#define PERCENTILE(p) \
+	"(SELECT round(sqrt(2)::numeric ^ (b.n - 1), 1)::float8 FROM (" \
+	"SELECT u.n, sum(sum(u.count)) OVER (ORDER BY u.n) AS upto, sum(sum(u.count)) OVER () AS total " \
+	"FROM ecauto_data.outbox_minute m, unnest(m.latency) WITH ORDINALITY AS u(count, n) " \
+	"WHERE m.endpoint = n.endpoint AND m.minute > $2 - interval '1 hour' GROUP BY u.n) b " \
+	"WHERE b.total > 0 AND b.upto >= " p " * b.total ORDER BY b.n LIMIT 1)"
+
 static const char *const status_sql =
 	"SELECT n.endpoint, CASE WHEN n.missing THEN 'missing' WHEN p.endpoint IS NOT NULL THEN 'paused' "
 	"WHEN c.breaker_until IS NOT NULL THEN 'failing' ELSE 'open' END, "
 	"coalesce(w.waiting, 0), coalesce(w.due, 0), coalesce(w.leased, 0), coalesce(w.retry, 0), w.oldest, w.next_at, "
 	"coalesce(c.delivered, 0), coalesce(c.retried, 0), coalesce(c.dead, 0), "
-	"c.last_delivered_at, c.last_failed_at, c.last_error, c.breaker_until "
+	"c.last_delivered_at, c.last_failed_at, c.last_error, c.breaker_until, "
+	"coalesce(t.delivered_minute, 0), coalesce(t.failed_minute, 0), "
+	"coalesce(t.delivered_hour, 0), coalesce(t.failed_hour, 0), "
+	PERCENTILE("0.5") ", " PERCENTILE("0.99") " "
 	"FROM (SELECT e.endpoint, false AS missing FROM unnest($3) e(endpoint) UNION ALL "
 	"SELECT DISTINCT o.endpoint, true FROM ecauto_data.outbox o WHERE o.endpoint <> ALL ($3)) n "
 	"LEFT JOIN ecauto_data.outbox_pause p ON p.endpoint = n.endpoint "
@@ -102,6 +116,11 @@ static const char *const status_sql =
 	"count(*) FILTER (WHERE o.attempts > 0 AND o.lease_until <= $1) AS retry, "
 	"min(o.queued_at) AS oldest, min(o.next_at) AS next_at "
 	"FROM ecauto_data.outbox o GROUP BY o.endpoint) w ON w.endpoint = n.endpoint "
+	"LEFT JOIN (SELECT m.endpoint, sum(m.delivered)::bigint AS delivered_hour, sum(m.failed)::bigint AS failed_hour, "
+	"sum(m.delivered) FILTER (WHERE m.minute >= date_trunc('minute', $2) - interval '1 minute')::bigint AS delivered_minute, "
+	"sum(m.failed) FILTER (WHERE m.minute >= date_trunc('minute', $2) - interval '1 minute')::bigint AS failed_minute "
+	"FROM ecauto_data.outbox_minute m WHERE m.minute > $2 - interval '1 hour' GROUP BY m.endpoint) t "
+	"ON t.endpoint = n.endpoint "
 	"ORDER BY n.endpoint";
 
 static uint64

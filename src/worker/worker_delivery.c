@@ -183,6 +183,7 @@ trim(void *arg)
 	ec_history_ensure(ec_now() + 7 * USECS_PER_DAY);
 	ec_history_ensure(ec_now());
 	(void) ec_history_trim();
+	ec_outbox_count_trim();
 	ec_as_end(&as);
 	SPI_finish();
 }

@@ -85,6 +85,7 @@ result_of(const EcJob *job, EcResult *result, TimestampTz now)
 	result->answer = stored_text(job->answer, job->answer_len);
 	result->nremaining = job->nremaining;
 	result->remaining = job->remaining;
+	result->latency = Max((now - job->queued_at) / 1000, 0);
 	if (job->outcome != EC_RETRY)
 		return;
 

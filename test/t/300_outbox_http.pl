@@ -154,6 +154,9 @@ is(sql('SELECT * FROM ecauto.deliver()'), '0|3|0', 'the circuit breaker opens af
 is(sql(q{SELECT state, waiting, retry FROM ecauto.outbox_status() WHERE endpoint = 'fragile'}), 'failing|20|3', 'and is shown');
 sql("SELECT ecauto.cancel(id) FROM ecauto.messages('fragile')");
 
+is(sql(q{SELECT delivered_hour = delivered AND failed_hour = retried + dead AND latency_p50 <= latency_p99 AND delivered > 0 FROM ecauto.outbox_status() WHERE endpoint = 'shop'}), 't', 'the hour is counted, too');
+is(sql(q{SELECT delivered, retried, dead, last_error FROM ecauto.outbox_status() WHERE endpoint = 'gone'}), '1|0|1|HTTP status 404', 'and what failed');
+
 $sink->reset;
 is(sql(q{SELECT ecauto.pause_endpoint('shop')}), 't', 'pause');
 $id = sql(q{SELECT ecauto.enqueue('shop', '{}', 'paused')});

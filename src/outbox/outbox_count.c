@@ -1,0 +1,196 @@
+/*-------------------------------------------------------------------------
+ *
+ * outbox_count.c
+ *		Counting what came of tries to deliver: since the beginning, and by
+ *		the minute.
+ *
+ * The counts are rows, written in the transaction that settles, so they
+ * survive restarts and agree with the messages.  Only workers write them:
+ * no open transaction of a user holds them up.
+ *
+ * How long deliveries took is kept as a histogram whose bounds grow by the
+ * square root of two, from one millisecond to some hours.  A percentile read
+ * from it is too high by at most 41 percent, and histograms of minutes and
+ * processes add up.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include <math.h>
+
+#include "catalog/pg_type.h"
+#include "utils/array.h"
+#include "utils/builtins.h"
+
+#include "outbox/outbox.h"
+
+#define BUCKETS 48
+
+static const char *const count_sql =
+	"INSERT INTO ecauto_data.outbox_counter AS c "
+	"(endpoint, delivered, retried, dead, last_delivered_at, last_failed_at, last_error) "
+	"VALUES ($1, $2, $3, $4, CASE WHEN $2 > 0 THEN $5 END, CASE WHEN $3 + $4 > 0 THEN $5 END, $6) "
+	"ON CONFLICT (endpoint) DO UPDATE SET delivered = c.delivered + excluded.delivered, "
+	"retried = c.retried + excluded.retried, dead = c.dead + excluded.dead, "
+	"last_delivered_at = coalesce(excluded.last_delivered_at, c.last_delivered_at), "
+	"last_failed_at = coalesce(excluded.last_failed_at, c.last_failed_at), "
+	"last_error = coalesce(excluded.last_error, c.last_error)";
+
+static const char *const minute_sql =
+	"INSERT INTO ecauto_data.outbox_minute AS m (endpoint, minute, delivered, failed, latency) "
+	"VALUES ($1, date_trunc('minute', $2), $3, $4, $5) "
+	"ON CONFLICT (endpoint, minute) DO UPDATE SET delivered = m.delivered + excluded.delivered, "
+	"failed = m.failed + excluded.failed, "
+	"latency = ARRAY(SELECT u.a + u.b FROM unnest(m.latency, excluded.latency) WITH ORDINALITY AS u(a, b, n) ORDER BY u.n)";
+
+static const char *const trim_sql =
+	"DELETE FROM ecauto_data.outbox_minute m WHERE m.minute < $1 - interval '1 day'";
+
+static const char *const breaker_sql =
+	"INSERT INTO ecauto_data.outbox_counter AS c (endpoint, breaker_until) VALUES ($1, $2) "
+	"ON CONFLICT (endpoint) DO UPDATE SET breaker_until = excluded.breaker_until";
+
+static void
+execute(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
+{
+	int			code = SPI_execute_plan(ec_plan(text, nargs, types), values, nulls, false, 0);
+
+	if (code < 0)
+		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(code));
+}
+
+static int
+bucket_of(int64 ms)
+{
+	int			bucket = ms <= 1 ? 0 : (int) ceil(2 * log2((double) ms));
+
+	return Min(bucket, BUCKETS - 1);
+}
+
+/* What came of the tries to deliver to one endpoint. */
+typedef struct Tally
+{
+	int64		delivered;
+	int64		retried;
+	int64		dead;
+	int64		latency[BUCKETS];
+	const char *error;			/* of the last failure */
+} Tally;
+
+static void
+tally_add(Tally *tally, const EcResult *result)
+{
+	switch (result->outcome)
+	{
+		case EC_DELIVERED:
+			tally->delivered++;
+			tally->latency[bucket_of(result->latency)]++;
+			break;
+		case EC_RETRY:
+			tally->retried++;
+			tally->error = result->error;
+			break;
+		case EC_DEAD:
+			tally->dead++;
+			tally->error = result->error;
+			break;
+		case EC_UNWANTED:
+		case EC_RELEASE:
+			break;				/* nothing was tried */
+	}
+}
+
+static void
+tally_write(const Tally *tally, const char *endpoint, TimestampTz now)
+{
+	static const Oid count_types[] = {TEXTOID, INT8OID, INT8OID, INT8OID, TIMESTAMPTZOID, TEXTOID};
+	static const Oid minute_types[] = {TEXTOID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8ARRAYOID};
+	Datum		name = CStringGetTextDatum(endpoint);
+	Datum		latency[BUCKETS];
+	Datum		values[6];
+	char		nulls[6] = "      ";
+
+	values[0] = name;
+	values[1] = Int64GetDatum(tally->delivered);
+	values[2] = Int64GetDatum(tally->retried);
+	values[3] = Int64GetDatum(tally->dead);
+	values[4] = TimestampTzGetDatum(now);
+	values[5] = tally->error ? CStringGetTextDatum(tally->error) : (Datum) 0;
+	nulls[5] = tally->error ? ' ' : 'n';
+	execute(count_sql, 6, count_types, values, nulls);
+
+	for (int i = 0; i < BUCKETS; i++)
+		latency[i] = Int64GetDatum(tally->latency[i]);
+	values[1] = TimestampTzGetDatum(now);
+	values[2] = Int64GetDatum(tally->delivered);
+	values[3] = Int64GetDatum(tally->retried + tally->dead);
+	values[4] = PointerGetDatum(construct_array(latency, BUCKETS, INT8OID, sizeof(int64),
+												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	execute(minute_sql, 5, minute_types, values, NULL);
+}
+
+static int
+compare_endpoints(const void *a, const void *b)
+{
+	return strcmp((*(const EcResult *const *) a)->endpoint, (*(const EcResult *const *) b)->endpoint);
+}
+
+/*
+ * Add up results per endpoint, in the order of their names, so that two
+ * workers cannot wait for each other.  The caller is connected to SPI and acts
+ * as the owner of the state.
+ */
+void
+ec_outbox_count(const EcResult *results, int n, TimestampTz now)
+{
+	const EcResult **sorted = palloc(sizeof(EcResult *) * n);
+
+	for (int i = 0; i < n; i++)
+		sorted[i] = &results[i];
+	qsort(sorted, n, sizeof(EcResult *), compare_endpoints);
+	for (int i = 0; i < n;)
+	{
+		const char *endpoint = sorted[i]->endpoint;
+		Tally		tally = {0};
+
+		for (; i < n && strcmp(sorted[i]->endpoint, endpoint) == 0; i++)
+			tally_add(&tally, sorted[i]);
+		if (tally.delivered + tally.retried + tally.dead > 0)
+			tally_write(&tally, endpoint, now);
+	}
+}
+
+/*
+ * Forget minutes that are a day old.  The caller is connected to SPI and acts
+ * as the owner of the state.
+ */
+void
+ec_outbox_count_trim(void)
+{
+	static const Oid types[] = {TIMESTAMPTZOID};
+	Datum		values[1] = {TimestampTzGetDatum(ec_now())};
+
+	execute(trim_sql, 1, types, values, NULL);
+}
+
+/*
+ * Let everybody see until when an endpoint's circuit breaker is open; 0: it
+ * is closed.
+ */
+void
+ec_outbox_show_breaker(const char *endpoint, TimestampTz until)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		values[2] = {CStringGetTextDatum(endpoint), TimestampTzGetDatum(until)};
+	char		nulls[2] = {' ', until == 0 ? 'n' : ' '};
+	EcAs		as;
+
+	ec_state_require();
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	execute(breaker_sql, 2, types, values, nulls);
+	ec_as_end(&as);
+	SPI_finish();
+}
