@@ -5,6 +5,7 @@ use strict;
 use warnings;
 use EcScenario;
 use EcTest;
+use JSON::PP ();
 use PostgreSQL::Test::Utils;
 use Test::More;
 
@@ -32,9 +33,10 @@ EcScenario::run(
 	price => sub {
 		my ($shop, $sku) = @_;
 		my $region = EcScenario::sql('SELECT r.id FROM region r WHERE r.currency_code = (SELECT lower(currency) FROM ecauto_data.seen_price WHERE key = ' . "'$sku'" . q{ AND list_key = '' ORDER BY 1 LIMIT 1)});
-		my ($out) = run_command([ 'curl', '-sf', '-H', 'x-publishable-api-key: ' . $shop->_key,
+		local %ENV = $shop->_env;
+		my ($out) = run_command([ 'curl', '-sfg', '-H', 'x-publishable-api-key: ' . $shop->_key,
 				$shop->url . "/store/products?limit=100&region_id=$region&fields=id,*variants.calculated_price" ]);
-		my ($price) = $out =~ /"id":"$sku".*?"calculated_amount":([0-9.]+)/;
-		return $price;
+		my ($variant) = grep { $_->{id} eq $sku } map { @{ $_->{variants} } } @{ JSON::PP::decode_json($out)->{products} };
+		return $variant->{calculated_price}{original_amount};
 	},
 	price_shown => 12.34);
