@@ -12,8 +12,8 @@
  */
 #include "compat/compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
+#include "storage/lmgr.h"
 #include "utils/builtins.h"
 #include "utils/datetime.h"
 
@@ -112,7 +112,7 @@ ec_history_ensure(TimestampTz at)
  * of that time.  Returns how many weeks went.  The caller is connected to SPI
  * and acts as the owner of the state.
  *
- * A week that somebody reads just now is left for the next time.
+ * If somebody uses the history just now, nothing is done until the next time.
  */
 int64
 ec_history_trim(void)
@@ -136,6 +136,11 @@ ec_history_trim(void)
 		elog(ERROR, "could not list the weeks of the history");
 	nweeks = SPI_processed;
 	weeks = SPI_tuptable;
+
+	/* waiting for the lock would make everybody else wait behind us */
+	if (nweeks > 0 &&
+		!ConditionalLockRelationOid(ec_state_relation("outbox_history", false), AccessExclusiveLock))
+		return 0;
 	for (uint64 i = 0; i < nweeks; i++)
 		run(psprintf("DROP TABLE ecauto_data.%s",
 					 quote_identifier(SPI_getvalue(weeks->vals[i], weeks->tupdesc, 1))));

@@ -237,7 +237,7 @@ delivery_transact(EcDelivery *delivery)
 		delivery->woken = true;
 	}
 
-	if (now - delivery->trimmed_at >= TRIM_INTERVAL && !delivery->once)
+	if (now - delivery->trimmed_at >= TRIM_INTERVAL)
 	{
 		delivery->trimmed_at = now;
 		if (!step(delivery, ec_worker_transaction(trim, delivery)))

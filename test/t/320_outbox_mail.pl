@@ -71,7 +71,7 @@ sql(q{SELECT ecauto.enqueue('guarded', '{"to": "a@b.example", "subject": "s", "t
 isnt(deliver(), '1|0|0', 'a server that wants a password');
 sql("CREATE USER MAPPING FOR CURRENT_USER SERVER guarded OPTIONS (username 'shop', password 'geheim')");
 sql(q{SELECT ecauto.enqueue('guarded', '{"to": "a@b.example", "subject": "s", "text": "t"}')});
-like(deliver(), qr/^1\|/, 'gets it from the user mapping');
+like(deliver(), qr/^[12]\|/, 'gets it from the user mapping');
 ($mail) = $guarded->wait_for(smtp => 1);
 is($mail->{user}, 'shop', 'as that user');
 
