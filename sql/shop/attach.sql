@@ -100,6 +100,19 @@ COMMENT ON FUNCTION ecauto.follow_renames() IS
 'brings the sources up to date with tables and columns that the shop renamed, which the triggers have followed; returns how many';
 REVOKE ALL ON FUNCTION ecauto.follow_renames() FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION ecauto.capture_unasked(role text)
+RETURNS text
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT 'no table is watched, so only ecauto.resync() sees changes; ecauto.bind_source() names the tables'
+WHERE $1 IN ('product', 'sku', 'price', 'stock', 'order', 'customer', 'cart')
+AND NOT EXISTS (SELECT FROM ecauto_data.source s WHERE s.role = $1)
+$$;
+COMMENT ON FUNCTION ecauto.capture_unasked(text) IS
+'part of attach_shop() and check_shop(): what to say of a role that makes events and has no source; NULL for others';
+REVOKE ALL ON FUNCTION ecauto.capture_unasked(text) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION ecauto.install_capture()
 RETURNS integer
 LANGUAGE plpgsql
@@ -217,7 +230,9 @@ BEGIN
 	FOR item, rows, state, detail IN
 		SELECT p.item, p.rows, p.state, p.detail FROM ecauto.bind_preset(preset, params, schema) p
 	LOOP
-		detail := coalesce(detail, (SELECT 'follows ' || string_agg(DISTINCT s.table_name, ', ') FROM ecauto_data.source s WHERE s.role = item));
+		detail := coalesce(detail,
+			(SELECT 'follows ' || string_agg(DISTINCT s.table_name, ', ') FROM ecauto_data.source s WHERE s.role = item),
+			CASE WHEN state LIKE 'bound%' THEN ecauto.capture_unasked(item) END);
 		RETURN NEXT;
 	END LOOP;
 
@@ -340,7 +355,7 @@ BEGIN
 			SELECT string_agg(g.gap, '; ') INTO gaps
 			FROM ecauto.capture_gaps() g WHERE attached AND g.role = seen.role;
 			ok := gaps IS NULL;
-			detail := coalesce(gaps, CASE
+			detail := coalesce(gaps, ecauto.capture_unasked(seen.role), CASE
 				WHEN seen.broken_at IS NOT NULL THEN format('was broken (%s); the next tick compares all its rows', seen.broken_message) END);
 		END IF;
 		RETURN NEXT;

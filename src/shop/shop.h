@@ -66,7 +66,7 @@ typedef struct EcBinding
 {
 	const EcRole *role;
 	char	   *query;			/* one SELECT, no semicolon */
-	Oid			definer;		/* it runs as this role ... */
+	char	   *definer;		/* it runs as this role, if that still exists ... */
 	char	   *search_path;	/* ... with this search_path */
 	char	  **types;			/* per canonical column: base type of what the query
 								 * returns, as SQL text; NULL if it has no such column */
@@ -76,7 +76,6 @@ typedef struct EcBinding
 
 /*
  * The binding of a role, allocated in the current context; NULL if unbound.
- * Error if its definer no longer exists.
  */
 extern EcBinding *ec_binding_get(const char *role);
 
@@ -110,6 +109,7 @@ extern char *ec_binding_statement(const EcBinding *binding);
 extern void ec_shop_state_run(const char *sql, int nargs, const Oid *types,
 							  const Datum *values, const char *nulls);
 extern Oid	ec_shop_definer(const char *name, const char *what);
+extern Oid	ec_binding_definer(const EcBinding *binding);
 
 extern TupleDesc ec_role_tupdesc(const EcRole *role);
 

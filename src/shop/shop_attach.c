@@ -82,7 +82,7 @@ reading_run(void *arg)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ec_as_definer(&as, binding->definer, binding->search_path);
+	ec_as_definer(&as, ec_binding_definer(binding), binding->search_path);
 	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM (%s) r", ec_binding_statement(binding)),
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not count the rows of role \"%s\"", binding->role->name);
@@ -91,24 +91,6 @@ reading_run(void *arg)
 	ec_as_end(&as);
 	PopActiveSnapshot();
 	SPI_finish();
-}
-
-typedef struct BindingLookup
-{
-	const char *role;
-	EcBinding  *binding;
-	MemoryContext context;
-} BindingLookup;
-
-/* EcTryRun: the definer of a binding may be gone. */
-static void
-lookup_run(void *arg)
-{
-	BindingLookup *lookup = arg;
-	MemoryContext old = MemoryContextSwitchTo(lookup->context);
-
-	lookup->binding = ec_binding_get(lookup->role);
-	MemoryContextSwitchTo(old);
 }
 
 /*
@@ -128,20 +110,17 @@ ecauto_read_roles(PG_FUNCTION_ARGS)
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < ec_nroles; i++)
 	{
-		BindingLookup lookup = {ec_roles[i].name, NULL, CurrentMemoryContext};
-		RoleReading reading = {0};
+		RoleReading reading = {ec_binding_get(ec_roles[i].name)};
 		Datum		values[7];
 		bool		nulls[7] = {false};
-		ErrorData  *error;
+		ErrorData  *error = NULL;
 
-		error = ec_shop_try(lookup_run, &lookup, false);
-		reading.binding = lookup.binding;
-		if (lookup.binding != NULL)
+		if (reading.binding != NULL)
 			error = ec_shop_try(reading_run, &reading, true);
 		values[0] = CStringGetTextDatum(ec_roles[i].name);
 		values[1] = BoolGetDatum(ec_roles[i].needed);
-		values[2] = BoolGetDatum(lookup.binding != NULL || error != NULL);
-		nulls[3] = lookup.binding == NULL || error != NULL;
+		values[2] = BoolGetDatum(reading.binding != NULL);
+		nulls[3] = reading.binding == NULL || error != NULL;
 		values[3] = Int64GetDatum(reading.rows);
 		nulls[4] = nulls[5] = error == NULL;
 		values[4] = error ? CStringGetTextDatum(unpack_sql_state(error->sqlerrcode)) : (Datum) 0;

@@ -247,7 +247,7 @@ rows_check(const EcBinding *binding)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ec_as_definer(&as, binding->definer, binding->search_path);
+	ec_as_definer(&as, ec_binding_definer(binding), binding->search_path);
 	if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not run the query of role \"%s\"", role->name);
 	ec_as_end(&as);
@@ -327,7 +327,7 @@ binding_store(const EcBinding *binding, bool from_preset)
 		names[n] = unconstify(char *, role->columns[i].name);
 		natives[n++] = binding->types[i];
 	}
-	namestrcpy(&definer, GetUserNameFromId(binding->definer, false));
+	namestrcpy(&definer, binding->definer);
 	values[0] = CStringGetTextDatum(role->name);
 	values[1] = CStringGetTextDatum(binding->query);
 	values[2] = text_array(names, n);
@@ -370,7 +370,7 @@ ec_bind_role(const EcRole *role, const char *query, bool from_preset)
 
 	binding.role = role;
 	binding.query = shape->text;
-	binding.definer = GetUserId();
+	binding.definer = GetUserNameFromId(GetUserId(), false);
 	binding.search_path = ec_shop_search_path();
 	binding.types = shape_check(role, query, shape);
 	binding.resync = ec_shop_attached();

@@ -93,6 +93,17 @@ ec_shop_definer(const char *name, const char *what)
 	return definer;
 }
 
+/*
+ * The role that a binding's query runs as.  Errors: undefined_object if it is
+ * gone, which breaks the role like any other error of its query.
+ */
+Oid
+ec_binding_definer(const EcBinding *binding)
+{
+	return ec_shop_definer(binding->definer,
+						   psprintf("query of role \"%s\"", binding->role->name));
+}
+
 EcBinding *
 ec_binding_get(const char *role)
 {
@@ -121,7 +132,7 @@ ec_binding_get(const char *role)
 		binding = palloc0(sizeof(EcBinding));
 		binding->role = ec_role_get(role);
 		binding->query = state_text(0, 1);
-		binding->definer = ec_shop_definer(state_text(0, 2), psprintf("query of role \"%s\"", role));
+		binding->definer = state_text(0, 2);
 		binding->search_path = state_text(0, 3);
 		binding->broken = state_bool(0, 4);
 		binding->resync = state_bool(0, 5);
@@ -280,7 +291,7 @@ ec_binding_fetch(const EcBinding *binding, const char *by, ArrayType *keys, int6
 		/* read-only SPI runs on the active snapshot, which may be old */
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		ec_as_definer(&as, binding->definer, binding->search_path);
+		ec_as_definer(&as, ec_binding_definer(binding), binding->search_path);
 		if (keys != NULL && nkeys <= FEW_KEYS)
 			rc = SPI_execute_plan_extended(ec_plan(statement, 1, types), &options);
 		else

@@ -143,6 +143,21 @@ for my $call ("bind_role('product', 'SELECT 1 AS key, ''x'' AS title')", "bind_t
 	is((ec_sqlstate($node, 'shop', "SET ROLE visitor; SELECT ecauto.$call;"))[0], '42501', "nobody else calls $call");
 }
 
+# ---- whoever bound it is gone ----
+sql(q{CREATE ROLE temp SUPERUSER; SET ROLE temp;
+	SELECT ecauto.bind_role('product', 'SELECT id AS key, name AS title, slug AS handle, description, brand, published AS active FROM shop.product');
+	RESET ROLE; DROP ROLE temp});
+sql('UPDATE shop.product SET name = name || $$!$$ WHERE id = 1; UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id = 1');
+is(news(), 'stock.changed(1)', 'a role whose definer is gone does not hold up the others');
+like(sql("SELECT format('%s %s', ok, detail) FROM ecauto.check_shop() WHERE role = 'product'"), qr/^f role "temp" does not exist \(42704\)/, 'and says so');
+sql("SELECT ecauto.unbind_role('product')");
+sql("SELECT ecauto.attach_shop('demo', '{}', 'shop')");
+is(news(), 'product.updated(1)', 'attached again, it is well');
+
+# ---- a role that nobody watches ----
+is(sql(q{BEGIN; DELETE FROM ecauto_data.source WHERE role = 'stock'; SELECT ok, left(detail, 19) FROM ecauto.check_shop() WHERE role = 'stock'; ROLLBACK}),
+	't|no table is watched', 'is pointed out');
+
 # ---- let go ----
 my $history = sql('SELECT count(*) FROM ecauto.events()');
 sql('ALTER TABLE shop.stock RENAME TO goods');
