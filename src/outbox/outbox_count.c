@@ -51,6 +51,9 @@ static const char *const breaker_sql =
 	"INSERT INTO ecauto_data.outbox_counter AS c (endpoint, breaker_until) VALUES ($1, $2) "
 	"ON CONFLICT (endpoint) DO UPDATE SET breaker_until = excluded.breaker_until";
 
+static const char *const breakers_sql =
+	"UPDATE ecauto_data.outbox_counter c SET breaker_until = NULL WHERE c.breaker_until IS NOT NULL";
+
 static void
 execute(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
 {
@@ -176,13 +179,13 @@ ec_outbox_count_trim(void)
 
 /*
  * Let everybody see until when an endpoint's circuit breaker is open; 0: it
- * is closed.
+ * is closed.  endpoint NULL: all are closed, as they are when a worker starts.
  */
 void
 ec_outbox_show_breaker(const char *endpoint, TimestampTz until)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID};
-	Datum		values[2] = {CStringGetTextDatum(endpoint), TimestampTzGetDatum(until)};
+	Datum		values[2] = {(Datum) 0, TimestampTzGetDatum(until)};
 	char		nulls[2] = {' ', until == 0 ? 'n' : ' '};
 	EcAs		as;
 
@@ -190,7 +193,13 @@ ec_outbox_show_breaker(const char *endpoint, TimestampTz until)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	execute(breaker_sql, 2, types, values, nulls);
+	if (endpoint == NULL)
+		execute(breakers_sql, 0, NULL, NULL, NULL);
+	else
+	{
+		values[0] = CStringGetTextDatum(endpoint);
+		execute(breaker_sql, 2, types, values, nulls);
+	}
 	ec_as_end(&as);
 	SPI_finish();
 }

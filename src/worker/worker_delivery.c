@@ -162,11 +162,16 @@ ask_next_due(void *arg)
 		delivery->next_due_at = ec_worker_clock() + Max(due - ec_now(), 0) + 1000;
 }
 
+/* The beginning of the work: what did a predecessor leave? */
 static void
 reclaim(void *arg)
 {
-	MemoryContextSwitchTo(((EcDelivery *) arg)->round);
+	EcDelivery *delivery = arg;
+
+	MemoryContextSwitchTo(delivery->round);
 	(void) ec_outbox_reclaim();
+	if (!delivery->once)
+		ec_outbox_show_breaker(NULL, 0);
 }
 
 static void

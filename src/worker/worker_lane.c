@@ -163,6 +163,8 @@ ec_lanes_load(EcDelivery *delivery)
 			lane->max_attempts = endpoint->max_attempts;
 			lane->give_up_after = endpoint->give_up_after;
 			ec_pace_set(&lane->pace, endpoint->rate, endpoint->breaker, ec_worker_clock());
+			/* somebody may have mended what was wrong */
+			lane->breaker_changed |= ec_pace_success(&lane->pace);
 			ec_lane_look_again(lane);
 		}
 		for (EcTarget *target = delivery->targets; target != NULL; target = next)
