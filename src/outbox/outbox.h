@@ -139,6 +139,13 @@ typedef struct EcEnqueue
  */
 extern int64 ec_enqueue(const EcEnqueue *message, bool *created);
 
+/* ---- outbox_statement.c ---- */
+
+extern void ec_outbox_open(EcAs *as);
+extern void ec_outbox_close(EcAs *as);
+extern uint64 ec_outbox_execute(const char *text, int nargs, const Oid *types, Datum *values,
+								const char *nulls);
+
 /* ---- outbox_lease.c ---- */
 
 /* A leased message, in the context that was current at the lease. */

@@ -54,15 +54,6 @@ static const char *const breaker_sql =
 static const char *const breakers_sql =
 	"UPDATE ecauto_data.outbox_counter c SET breaker_until = NULL WHERE c.breaker_until IS NOT NULL";
 
-static void
-execute(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
-{
-	int			code = SPI_execute_plan(ec_plan(text, nargs, types), values, nulls, false, 0);
-
-	if (code < 0)
-		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(code));
-}
-
 static int
 bucket_of(int64 ms)
 {
@@ -121,7 +112,7 @@ tally_write(const Tally *tally, const char *endpoint, TimestampTz now)
 	values[4] = TimestampTzGetDatum(now);
 	values[5] = tally->error ? CStringGetTextDatum(tally->error) : (Datum) 0;
 	nulls[5] = tally->error ? ' ' : 'n';
-	execute(count_sql, 6, count_types, values, nulls);
+	(void) ec_outbox_execute(count_sql, 6, count_types, values, nulls);
 
 	for (int i = 0; i < BUCKETS; i++)
 		latency[i] = Int64GetDatum(tally->latency[i]);
@@ -130,7 +121,7 @@ tally_write(const Tally *tally, const char *endpoint, TimestampTz now)
 	values[3] = Int64GetDatum(tally->retried + tally->dead);
 	values[4] = PointerGetDatum(construct_array(latency, BUCKETS, INT8OID, sizeof(int64),
 												FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	execute(minute_sql, 5, minute_types, values, NULL);
+	(void) ec_outbox_execute(minute_sql, 5, minute_types, values, NULL);
 }
 
 static int
@@ -174,7 +165,7 @@ ec_outbox_count_trim(void)
 	static const Oid types[] = {TIMESTAMPTZOID};
 	Datum		values[1] = {TimestampTzGetDatum(ec_now())};
 
-	execute(trim_sql, 1, types, values, NULL);
+	(void) ec_outbox_execute(trim_sql, 1, types, values, NULL);
 }
 
 /*
@@ -189,17 +180,13 @@ ec_outbox_show_breaker(const char *endpoint, TimestampTz until)
 	char		nulls[2] = {' ', until == 0 ? 'n' : ' '};
 	EcAs		as;
 
-	ec_state_require();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_as_state_owner(&as);
+	ec_outbox_open(&as);
 	if (endpoint == NULL)
-		execute(breakers_sql, 0, NULL, NULL, NULL);
+		(void) ec_outbox_execute(breakers_sql, 0, NULL, NULL, NULL);
 	else
 	{
 		values[0] = CStringGetTextDatum(endpoint);
-		execute(breaker_sql, 2, types, values, nulls);
+		(void) ec_outbox_execute(breaker_sql, 2, types, values, nulls);
 	}
-	ec_as_end(&as);
-	SPI_finish();
+	ec_outbox_close(&as);
 }

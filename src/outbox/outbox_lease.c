@@ -135,31 +135,6 @@ array_of(Datum *values, bool *nulls, int n, Oid type)
 											  by_value, align));
 }
 
-static void
-execute(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
-{
-	int			code = SPI_execute_plan(ec_plan(text, nargs, types), values, nulls, false, 0);
-
-	if (code < 0)
-		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(code));
-}
-
-static void
-state_open(EcAs *as)
-{
-	ec_state_require();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_as_state_owner(as);
-}
-
-static void
-state_close(EcAs *as)
-{
-	ec_as_end(as);
-	SPI_finish();
-}
-
 /* ---- lease ---- */
 
 static char *
@@ -238,7 +213,7 @@ ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lea
 
 	if (nwishes == 0)
 		return NIL;
-	state_open(&as);
+	ec_outbox_open(&as);
 	for (int i = 0; i < (int) lengthof(column); i++)
 		column[i] = palloc(sizeof(Datum) * nwishes);
 	for (int i = 0; i < nwishes; i++)
@@ -262,7 +237,7 @@ ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lea
 	values[9] = TimestampTzGetDatum(clock);
 	values[10] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock, lease_ms));
 	values[11] = Int32GetDatum(MyProcPid);
-	execute(lease_sql, 12, types, values, NULL);
+	(void) ec_outbox_execute(lease_sql, 12, types, values, NULL);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -271,7 +246,7 @@ ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lea
 		messages = lappend(messages, message_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
 		MemoryContextSwitchTo(spi);
 	}
-	state_close(&as);
+	ec_outbox_close(&as);
 	return messages;
 }
 
@@ -371,7 +346,7 @@ settle_finished(Columns *c, TimestampTz now)
 	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
 	values[5] = TimestampTzGetDatum(now);
 	values[6] = Int32GetDatum(MyProcPid);
-	execute(finish_sql, 7, types, values, NULL);
+	(void) ec_outbox_execute(finish_sql, 7, types, values, NULL);
 }
 
 static void
@@ -392,7 +367,7 @@ settle_retries(Columns *c)
 	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
 	values[5] = array_of(c->remaining, c->remaining_null, c->n, TEXTOID);
 	values[6] = Int32GetDatum(MyProcPid);
-	execute(retry_sql, 7, types, values, NULL);
+	(void) ec_outbox_execute(retry_sql, 7, types, values, NULL);
 }
 
 static void
@@ -405,7 +380,7 @@ settle_releases(Columns *c)
 		return;
 	values[0] = array_of(c->id, NULL, c->n, INT8OID);
 	values[1] = Int32GetDatum(MyProcPid);
-	execute(release_sql, 2, types, values, NULL);
+	(void) ec_outbox_execute(release_sql, 2, types, values, NULL);
 }
 
 /*
@@ -425,7 +400,7 @@ ec_outbox_settle(const EcResult *results, int nresults)
 
 	if (nresults == 0)
 		return;
-	state_open(&as);
+	ec_outbox_open(&as);
 	columns_init(&finished, nresults);
 	columns_init(&retries, nresults);
 	columns_init(&releases, nresults);
@@ -440,7 +415,7 @@ ec_outbox_settle(const EcResult *results, int nresults)
 	settle_retries(&retries);
 	settle_releases(&releases);
 	ec_outbox_count(results, nresults, now);
-	state_close(&as);
+	ec_outbox_close(&as);
 }
 
 /* ---- what a worker does now and then ---- */
@@ -470,11 +445,11 @@ ec_outbox_next_due(void)
 	if (n == 0)
 		return DT_NOEND;
 
-	state_open(&as);
+	ec_outbox_open(&as);
 	values[0] = array_of(endpoints, NULL, n, TEXTOID);
 	values[1] = array_of(priorities, NULL, n, INT2OID);
 	values[2] = TimestampTzGetDatum(ec_now());
-	execute(next_due_sql, 3, types, values, NULL);
+	(void) ec_outbox_execute(next_due_sql, 3, types, values, NULL);
 	if (SPI_processed == 1)
 	{
 		bool		isnull;
@@ -483,7 +458,7 @@ ec_outbox_next_due(void)
 		if (!isnull)
 			due = DatumGetTimestampTz(value);
 	}
-	state_close(&as);
+	ec_outbox_close(&as);
 	return due;
 }
 
@@ -499,11 +474,11 @@ ec_outbox_expire(void)
 	int64		expired;
 	EcAs		as;
 
-	state_open(&as);
+	ec_outbox_open(&as);
 	ec_history_ensure(now);
-	execute(expire_sql, 2, types, values, NULL);
+	(void) ec_outbox_execute(expire_sql, 2, types, values, NULL);
 	expired = (int64) SPI_processed;
-	state_close(&as);
+	ec_outbox_close(&as);
 	return expired;
 }
 
@@ -523,8 +498,8 @@ ec_outbox_reclaim(void)
 	int64		reclaimed = 0;
 	EcAs		as;
 
-	state_open(&as);
-	execute(holders_sql, 1, holder_types, values, NULL);
+	ec_outbox_open(&as);
+	(void) ec_outbox_execute(holders_sql, 1, holder_types, values, NULL);
 	dead = palloc(sizeof(Datum) * (SPI_processed + 1));
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
@@ -537,10 +512,10 @@ ec_outbox_reclaim(void)
 	if (ndead > 0)
 	{
 		values[1] = array_of(dead, NULL, ndead, INT4OID);
-		execute(reclaim_sql, 2, types, values, NULL);
+		(void) ec_outbox_execute(reclaim_sql, 2, types, values, NULL);
 		reclaimed = (int64) SPI_processed;
 	}
-	state_close(&as);
+	ec_outbox_close(&as);
 	return reclaimed;
 }
 
@@ -554,8 +529,8 @@ ec_outbox_paused(void)
 	List	   *names = NIL;
 	EcAs		as;
 
-	state_open(&as);
-	execute(paused_sql, 0, NULL, NULL, NULL);
+	ec_outbox_open(&as);
+	(void) ec_outbox_execute(paused_sql, 0, NULL, NULL, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		MemoryContext spi = MemoryContextSwitchTo(caller);
@@ -563,7 +538,7 @@ ec_outbox_paused(void)
 		names = lappend(names, text_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
 		MemoryContextSwitchTo(spi);
 	}
-	state_close(&as);
+	ec_outbox_close(&as);
 	return names;
 }
 

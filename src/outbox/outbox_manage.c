@@ -123,16 +123,6 @@ static const char *const status_sql =
 	"ON t.endpoint = n.endpoint "
 	"ORDER BY n.endpoint";
 
-static uint64
-execute(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
-{
-	int			code = SPI_execute_plan(ec_plan(text, nargs, types), values, nulls, false, 0);
-
-	if (code < 0)
-		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(code));
-	return SPI_processed;
-}
-
 /* Run a statement that changes something, as the owner of the state. */
 static uint64
 change(const char *text, int nargs, const Oid *types, Datum *values, const char *nulls)
@@ -140,12 +130,9 @@ change(const char *text, int nargs, const Oid *types, Datum *values, const char 
 	uint64		rows;
 	EcAs		as;
 
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_as_state_owner(&as);
-	rows = execute(text, nargs, types, values, nulls);
-	ec_as_end(&as);
-	SPI_finish();
+	ec_outbox_open(&as);
+	rows = ec_outbox_execute(text, nargs, types, values, nulls);
+	ec_outbox_close(&as);
 	return rows;
 }
 
@@ -158,14 +145,11 @@ return_query(FunctionCallInfo fcinfo, const char *text, int nargs, const Oid *ty
 	EcAs		as;
 
 	InitMaterializedSRF(fcinfo, 0);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_as_state_owner(&as);
-	(void) execute(text, nargs, types, values, nulls);
+	ec_outbox_open(&as);
+	(void) ec_outbox_execute(text, nargs, types, values, nulls);
 	for (uint64 i = 0; i < SPI_processed; i++)
 		tuplestore_puttuple(result->setResult, SPI_tuptable->vals[i]);
-	ec_as_end(&as);
-	SPI_finish();
+	ec_outbox_close(&as);
 }
 
 /*
@@ -230,7 +214,7 @@ message_find(int64 id)
 	EcAs		as;
 
 	ec_as_state_owner(&as);
-	found = (execute(message_sql, 2, types, values, NULL) > 0);
+	found = (ec_outbox_execute(message_sql, 2, types, values, NULL) > 0);
 	ec_as_end(&as);
 	if (found)
 		require_sender(id, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
@@ -285,7 +269,7 @@ ecauto_cancel(PG_FUNCTION_ARGS)
 		values[2] = TimestampTzGetDatum(now);
 		ec_as_state_owner(&as);
 		ec_history_ensure(now);
-		cancelled = (execute(cancel_sql, 3, types, values, NULL) > 0);
+		cancelled = (ec_outbox_execute(cancel_sql, 3, types, values, NULL) > 0);
 		ec_as_end(&as);
 	}
 	SPI_finish();

@@ -180,17 +180,13 @@ trim(void *arg)
 	EcAs		as;
 
 	MemoryContextSwitchTo(((EcDelivery *) arg)->round);
-	ec_state_require();
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_as_state_owner(&as);
+	ec_outbox_open(&as);
 	/* this week's partition and the next one's, before anybody needs them */
 	ec_history_ensure(ec_now() + 7 * USECS_PER_DAY);
 	ec_history_ensure(ec_now());
 	(void) ec_history_trim();
 	ec_outbox_count_trim();
-	ec_as_end(&as);
-	SPI_finish();
+	ec_outbox_close(&as);
 }
 
 /* Run a step in a transaction, unless one failed a moment ago. */
