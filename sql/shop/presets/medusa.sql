@@ -118,7 +118,7 @@ WHERE p.deleted_at IS NULL
 -- @role cart
 SELECT c.id AS key, c.customer_id AS customer_key, c.email, c.currency_code AS currency,
 	(SELECT sum(l.unit_price * l.quantity) FROM cart_line_item l WHERE l.cart_id = c.id AND l.deleted_at IS NULL) AS total, c.created_at,
-	greatest(c.updated_at, (SELECT max(l.updated_at) FROM cart_line_item l WHERE l.cart_id = c.id)) AS last_activity
+	greatest(c.updated_at, (SELECT max(l.updated_at) FROM cart_line_item l WHERE l.cart_id = c.id AND l.deleted_at IS NULL)) AS last_activity
 FROM cart c
 WHERE c.completed_at IS NULL AND c.deleted_at IS NULL
 -- @source cart cart id
