@@ -6,6 +6,7 @@
 #
 # plain: for each kind of event a query over the shop's own tables that says how
 # many there must be.  counts: which of the driver's counts says the same.
+# available: a query for sku and what can be sold of it.
 package EcScenario;
 
 use strict;
@@ -15,7 +16,7 @@ use EcTest;
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-my ($shop, $node);
+my ($shop, $node, $sink);
 
 sub sql { return $node->safe_psql($shop->database, $_[0]); }
 
@@ -55,6 +56,46 @@ sub columns_read
 		ROLLBACK});
 }
 
+# Mail to customers at each step of an order, and an order to the supplier when
+# the first piece of a sku is sold.
+sub automate
+{
+	my ($available) = @_;
+
+	$sink = ec_sink();
+	sql('CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url $$' . $sink->smtp_url . '$$, sender $$Shop <shop@example.test>$$)');
+	sql('CREATE SERVER supplier FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url $$' . $sink->http_url . '$$)');
+	sql("SELECT ecauto.set_order_mail('order.$_')") for qw(placed paid fulfilled cancelled);
+	my $policies = sql("
+		CREATE TEMP TABLE goods (sku, available) AS $available;
+		WITH set AS MATERIALIZED (SELECT ecauto.set_stock_policy(sku, available - 1, 10, 'supplier') FROM goods WHERE available >= 1)
+		SELECT count(*) FROM set");
+	cmp_ok($policies, '>', 0, 'stock policies are set');
+	return;
+}
+
+# What supplier, manager and customers were sent is what the events ask for.
+sub received
+{
+	my $steps = sql(q{
+		SELECT count(*) FROM ecauto.events()
+		WHERE kind IN ('order.placed', 'order.paid', 'order.fulfilled', 'order.cancelled')});
+	my $crossings = sql(q{
+		SELECT count(*) FROM ecauto.events(kind => 'stock.changed') e JOIN ecauto_data.stock_policy p ON p.sku = e.sku
+		WHERE (e.old ->> 'available')::numeric > p.reorder_point AND (e.new ->> 'available')::numeric <= p.reorder_point});
+
+	cmp_ok($crossings, '>', 0, 'stock fell to a reorder point');
+	$sink->wait_for(http => $crossings);
+	$sink->wait_for(smtp => $steps + $crossings);
+	ok( ec_wait($node, $shop->database, q{SELECT NOT EXISTS (SELECT FROM ecauto.messages() WHERE state <> 'delivered')}),
+		'the outbox is drained');
+	my %keys = map { ($_->{headers}{'idempotency-key'} // '') => 1 } $sink->requests;
+	is(scalar($sink->requests), $crossings, 'the supplier got one order for each time that stock fell to its reorder point');
+	is(scalar(keys %keys), $crossings, 'each with its own idempotency key');
+	is(scalar($sink->mails), $steps + $crossings, 'one mail for each step of an order, and one to the manager for each reorder');
+	return;
+}
+
 sub run
 {
 	my ($name, %option) = @_;
@@ -62,7 +103,8 @@ sub run
 	$shop = EcLive->new($name);
 	# The worker looks at every change as soon as it is committed: shops that
 	# place one order in many transactions are seen in between.
-	$node = ec_node('main', conf => { %{ $shop->conf }, 'ecauto.settle_time' => 0, 'ecauto.databases' => $shop->database });
+	$node = ec_node('main', conf => { %{ $shop->conf }, 'ecauto.settle_time' => 0, 'ecauto.databases' => $shop->database,
+			'ecauto.manager_mail' => 'manager@example.test' });
 	$shop->create($node, products => 30);
 	my $untouched = schema();
 
@@ -78,11 +120,13 @@ sub run
 	is(sql('SELECT events FROM ecauto.tick()'), '0', 'nothing has happened yet');
 	is(sql('SELECT bool_and(ok) FROM ecauto.check_shop()'), 't', 'all is well');
 
+	automate($option{available});
+
 	# ---- traffic ----
 	$shop->start;
-	my $counts = $shop->traffic(ORDERS => 20, SEED => 1, CONC => 1);
+	my $counts = $shop->traffic(ORDERS => 20, SEED => 1, CONC => 2);
 	is($counts->{errors}, 0, 'traffic without errors');
-	is($counts->{orders}, 20, 'twenty orders');
+	cmp_ok($counts->{orders}, '>=', 20, 'twenty orders or, with two customers at once, one more');
 	sql('SELECT ecauto.tick()');
 	for my $kind (sort keys %{ $option{counts} })
 	{
@@ -97,6 +141,8 @@ sub run
 	}
 	is(sql('SELECT ecauto.resync()'), '0', 'comparing everything finds nothing that was missed');
 	is(sql('SELECT bool_and(ok) FROM ecauto.check_shop()'), 't', 'all is still well');
+
+	received();
 
 	# ---- what ecauto writes ----
 	my ($sku, $currency) = split /\|/, sql("SELECT key, currency FROM ecauto_data.seen_price WHERE list_key = '' ORDER BY 1, 2 LIMIT 1");

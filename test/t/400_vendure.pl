@@ -16,6 +16,10 @@ EcScenario::run(
 		'order.paid' => q{SELECT count(DISTINCT "orderId") FROM payment WHERE state = 'Settled'},
 		'order.fulfilled' => q{SELECT count(*) FROM "order" WHERE state = 'Shipped'},
 		'order.cancelled' => q{SELECT count(*) FROM "order" WHERE state = 'Cancelled'} },
+	available => q{
+		SELECT v.sku, sum(l."stockOnHand" - l."stockAllocated")
+		FROM product_variant v JOIN stock_level l ON l."productVariantId" = v.id
+		WHERE v."deletedAt" IS NULL GROUP BY v.id},
 	same => {
 		'totals of orders, in major units' => [
 			q{SELECT key, (new ->> 'total')::numeric FROM ecauto.events(kind => 'order.placed') e

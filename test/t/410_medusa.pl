@@ -21,6 +21,12 @@ EcScenario::run(
 		'order.paid' => 'SELECT count(DISTINCT l.order_id) FROM payment p JOIN order_payment_collection l ON l.payment_collection_id = p.payment_collection_id WHERE p.captured_at IS NOT NULL',
 		'order.fulfilled' => 'SELECT count(*) FROM order_fulfillment',
 		'order.cancelled' => 'SELECT count(*) FROM "order" WHERE canceled_at IS NOT NULL' },
+	available => q{
+		SELECT v.sku, sum(l.stocked_quantity - l.reserved_quantity)
+		FROM product_variant v
+			JOIN product_variant_inventory_item i ON i.variant_id = v.id AND i.deleted_at IS NULL
+			JOIN inventory_level l ON l.inventory_item_id = i.inventory_item_id AND l.deleted_at IS NULL
+		WHERE v.deleted_at IS NULL AND v.sku IS NOT NULL GROUP BY v.id},
 	same => {
 		'totals of orders' => [
 			q{SELECT key, (new ->> 'total')::numeric FROM ecauto.events(kind => 'order.placed') ORDER BY key COLLATE "C"},
