@@ -78,6 +78,18 @@ cmp_ok(sql(q{SELECT leased FROM ecauto.outbox_status() WHERE endpoint = 'hang'})
 sql('DROP SERVER hang');
 sql(q{SELECT count(ecauto.cancel(id)) FROM ecauto.messages('hang', 'queued')});
 
+# ---- nor does a mail server that takes mails and never says so ----
+$sink->reset;
+$sink->fault('hang-dot');
+sql("CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url '" . $sink->smtp_url . "', sender 'shop\@shop.example', timeout '10min')");
+sql(q{SELECT count(ecauto.enqueue('mail', '{"to": "a@b.example", "subject": "s", "text": "t"}')) FROM generate_series(1, 100)});
+$sink->wait_for(smtp => 1);
+sql(q{SELECT count(ecauto.enqueue('ok', '{}', 'beside' || n)) FROM generate_series(1, 500) n});
+ok(drained(q{endpoint = 'ok'}), 'webhooks go out while the mail server is silent');
+is(sql(q{SELECT count(*) FROM ecauto.messages('mail')  WHERE state IN ('queued', 'leased')}), '100', 'with all its mails waiting');
+$sink->fault('none');
+sql('DROP SERVER mail');
+
 # ---- kill -9 and crashes under load ----
 $sink->reset;
 sql(q{SELECT count(ecauto.enqueue('mixed', '{}', 'k' || n, '/delay/1')) FROM generate_series(1, 6000) n});
