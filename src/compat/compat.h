@@ -65,6 +65,18 @@ ec_foreign_server_aclcheck(Oid server, Oid user, AclMode mode)
 #endif
 }
 
+#include "catalog/pg_proc.h"
+
+static inline AclResult
+ec_function_aclcheck(Oid function, Oid user, AclMode mode)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(ProcedureRelationId, function, user, mode);
+#else
+	return pg_proc_aclcheck(function, user, mode);
+#endif
+}
+
 /* 17: an extension's wait events have names */
 #include "utils/wait_event.h"
 
