@@ -24,6 +24,9 @@
 /* version of the state that this library reads and writes */
 #define EC_STATE_VERSION 1
 
+/* longest key of a row of the shop, in bytes: it must fit an index of ours */
+#define EC_KEY_MAX 1000
+
 /* ---- core_settings.c ---- */
 extern char *ec_guc_databases;
 extern char *ec_guc_clock;

@@ -289,16 +289,20 @@ shop_read(const EcBinding *binding, const char *by, ArrayType *keys, ShopNow *no
 	return error;
 }
 
-/*
- * Look through the keys of the shop's rows: how many different ones there
- * are, and one that several rows have (NULL if there is none).
- */
-static char *
-keys_look(const ShopNow *now, int64 *different)
+/* What the keys of the shop's rows are like. */
+typedef struct KeysLook
 {
+	int64		different;		/* how many different ones there are */
+	char	   *repeated;		/* one that several rows have, or NULL */
+	int			too_long;		/* length of one that is too long, or 0 */
+} KeysLook;
+
+static KeysLook
+keys_look(const ShopNow *now)
+{
+	KeysLook	look = {0};
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(now->desc, &TTSOpsMinimalTuple);
 	EcKeySet   *set = ec_keys_create(now->nrows);
-	char	   *repeated = NULL;
 	int			reader = tuplestore_alloc_read_pointer(now->store, EXEC_FLAG_REWIND);
 
 	tuplestore_select_read_pointer(now->store, reader);
@@ -306,26 +310,32 @@ keys_look(const ShopNow *now, int64 *different)
 	while (tuplestore_gettupleslot(now->store, true, false, slot))
 	{
 		bool		isnull;
-		Datum		key = slot_getattr(slot, 1, &isnull);
+		Datum		value = slot_getattr(slot, 1, &isnull);
+		text	   *key;
 
-		if (!isnull && !ec_keys_put(set, DatumGetTextPCopy(key)) && repeated == NULL)
-			repeated = TextDatumGetCString(key);
+		if (isnull)
+			continue;
+		key = DatumGetTextPCopy(value);
+		if (VARSIZE_ANY_EXHDR(key) > EC_KEY_MAX)
+			look.too_long = VARSIZE_ANY_EXHDR(key);
+		if (!ec_keys_put(set, key) && look.repeated == NULL)
+			look.repeated = text_to_cstring(key);
 	}
 	tuplestore_select_read_pointer(now->store, 0);
-	*different = ec_keys_count(set);
+	look.different = ec_keys_count(set);
 	ExecDropSingleTupleTableSlot(slot);
-	return repeated;
+	return look;
 }
 
-/* The error of a role whose keys must differ and do not. */
+/* The error of a role whose keys cannot be told apart. */
 static ErrorData *
-error_of_repeated(const char *role, const char *key)
+error_of_keys(int code, char *message)
 {
 	ErrorData  *error = palloc0(sizeof(ErrorData));
 
 	error->elevel = ERROR;
-	error->sqlerrcode = ERRCODE_CARDINALITY_VIOLATION;
-	error->message = psprintf("the query of role \"%s\" returns key \"%s\" more than once", role, key);
+	error->sqlerrcode = code;
+	error->message = message;
 	error->assoc_context = CurrentMemoryContext;
 	return error;
 }
@@ -426,7 +436,7 @@ role_compare(EcTick *tick, const EcDiff *diff, const EcBinding *binding,
 	ShopNow		lines = {0};
 	ErrorData  *error;
 	const char *statement;
-	int64		different = -1;
+	KeysLook	look;
 
 	if (keys != NULL)
 		array = construct_array(keys, nkeys, TEXTOID, -1, false, TYPALIGN_INT);
@@ -451,25 +461,27 @@ role_compare(EcTick *tick, const EcDiff *diff, const EcBinding *binding,
 			ec_binding_set_healed(diff->lines_role);
 	}
 
-	statement = diff->statement;
-	if (diff->one_row)
+	look = keys_look(&now);
+	statement = diff->one_row && look.repeated != NULL ? diff->repeated : diff->statement;
+	if (look.too_long > 0)
+		error = error_of_keys(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+							  psprintf("the query of role \"%s\" returns a key of %d bytes, and keys have %d at most",
+									   diff->role, look.too_long, EC_KEY_MAX));
+	else if (statement == NULL)
+		error = error_of_keys(ERRCODE_CARDINALITY_VIOLATION,
+							  psprintf("the query of role \"%s\" returns key \"%s\" more than once",
+									   diff->role, look.repeated));
+	if (error != NULL)
 	{
-		char	   *repeated = keys_look(&now, &different);
-
-		if (repeated != NULL)
-			statement = diff->repeated;
-		if (statement == NULL)
-		{
-			tuplestore_end(now.store);
-			if (lines.store != NULL)
-				tuplestore_end(lines.store);
-			return error_of_repeated(diff->role, repeated);
-		}
+		tuplestore_end(now.store);
+		if (lines.store != NULL)
+			tuplestore_end(lines.store);
+		return error;
 	}
 
 	tick->keys += keys == NULL ? now.nrows : nkeys;
 	tick->events += diff_run(diff, statement,
-							 seen_join(diff, keys != NULL, different == nkeys),
+							 seen_join(diff, keys != NULL, diff->one_row && look.different == nkeys),
 							 &now, &lines, array, nkeys, tick->at, silent);
 	tuplestore_end(now.store);
 	if (lines.store != NULL)

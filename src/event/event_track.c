@@ -30,9 +30,7 @@ PG_FUNCTION_INFO_V1(ecauto_identify);
 PG_FUNCTION_INFO_V1(ecauto_unidentify);
 PG_FUNCTION_INFO_V1(ecauto_stock_state);
 
-/* longest kind, and longest key of a session, customer or sku, in bytes */
-#define KIND_MAX 63
-#define NAME_MAX_BYTES 1000
+#define KIND_MAX 63				/* bytes */
 
 /* how far in the future a told event may lie: clocks differ */
 #define FUTURE_MAX USECS_PER_DAY
@@ -85,10 +83,10 @@ name_argument(FunctionCallInfo fcinfo, int argno, const char *what, char *null)
 		return (Datum) 0;
 	}
 	value = PG_GETARG_TEXT_PP(argno);
-	if (VARSIZE_ANY_EXHDR(value) == 0 || VARSIZE_ANY_EXHDR(value) > NAME_MAX_BYTES)
+	if (VARSIZE_ANY_EXHDR(value) == 0 || VARSIZE_ANY_EXHDR(value) > EC_KEY_MAX)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("%s must have between 1 and %d bytes", what, NAME_MAX_BYTES),
+				 errmsg("%s must have between 1 and %d bytes", what, EC_KEY_MAX),
 				 errdetail("It has %d.", (int) VARSIZE_ANY_EXHDR(value)),
 				 errhint("Leave it out if it is not known.")));
 	*null = ' ';

@@ -65,10 +65,9 @@ PG_FUNCTION_INFO_V1(ecauto_capture);
 
 /*
  * A row of the log must fit a page, and has no TOAST table to go to (storage
- * of its array is PLAIN).  Keys longer than a row are noted as "every key".
+ * of its array is PLAIN).  A key that is too long is noted as "every key".
  */
 #define LOG_ROW_BYTES	7000
-#define LOG_ROW_OVERHEAD 64
 
 /*
  * More notes than this are written before the end of the transaction, so that
@@ -110,9 +109,8 @@ typedef struct Note
 /* Notes are found by what they say; the table holds their place in notes[]. */
 typedef struct NoteSlot
 {
-	int			note;
+	uint32		place;			/* in notes[], plus 1; 0: free */
 	uint32		hash;
-	char		status;
 } NoteSlot;
 
 typedef struct NoteKey
@@ -171,11 +169,10 @@ slots_put(int note, uint32 hash)
 {
 	uint32		i = hash & slots_mask;
 
-	while (slots[i].status)
+	while (slots[i].place)
 		i = (i + 1) & slots_mask;
-	slots[i].note = note;
+	slots[i].place = note + 1;
 	slots[i].hash = hash;
-	slots[i].status = 1;
 }
 
 static void
@@ -186,8 +183,8 @@ slots_grow(void)
 
 	slots_create(old_size * 2);
 	for (uint32 i = 0; i < old_size; i++)
-		if (old[i].status)
-			slots_put(old[i].note, old[i].hash);
+		if (old[i].place)
+			slots_put(old[i].place - 1, old[i].hash);
 	pfree(old);
 }
 
@@ -198,9 +195,9 @@ slots_remove(int note)
 	uint32		i = note_key_hash(key) & slots_mask;
 	uint32		j;
 
-	while (slots[i].note != note || !slots[i].status)
+	while (slots[i].place != (uint32) note + 1)
 		i = (i + 1) & slots_mask;
-	for (j = (i + 1) & slots_mask; slots[j].status; j = (j + 1) & slots_mask)
+	for (j = (i + 1) & slots_mask; slots[j].place; j = (j + 1) & slots_mask)
 	{
 		uint32		home = slots[j].hash & slots_mask;
 
@@ -211,7 +208,7 @@ slots_remove(int note)
 			i = j;
 		}
 	}
-	slots[i].status = 0;
+	slots[i].place = 0;
 }
 
 /* The transaction's memory, and the notes in it, are gone or about to go. */
@@ -291,8 +288,8 @@ note_add(int tap, const char *key, int len)
 	if (note_context == NULL)
 		notes_begin();
 
-	for (uint32 i = hash & slots_mask; slots[i].status; i = (i + 1) & slots_mask)
-		if (slots[i].hash == hash && note_key_equal(look, slots[i].note))
+	for (uint32 i = hash & slots_mask; slots[i].place; i = (i + 1) & slots_mask)
+		if (slots[i].hash == hash && note_key_equal(look, slots[i].place - 1))
 			return;
 
 	if (nnotes == notes_size)
@@ -333,22 +330,17 @@ typedef struct LogWriter
 	TimestampTz at;
 } LogWriter;
 
-/* Append one row; keys: n text Datums, or NULL for "every key". */
+/* Append one row; keys: text[], or NULL for "every key". */
 static void
-log_append(LogWriter *writer, int tap, Datum *keys, int n)
+log_append(LogWriter *writer, int tap, ArrayType *keys)
 {
 	Datum		values[3];
 	bool		nulls[3] = {false};
 
 	values[0] = TimestampTzGetDatum(writer->at);
 	values[1] = Int32GetDatum(tap);
-	if (keys == NULL)
-	{
-		values[2] = (Datum) 0;
-		nulls[2] = true;
-	}
-	else
-		values[2] = PointerGetDatum(construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = PointerGetDatum(keys);
+	nulls[2] = keys == NULL;
 
 	if (writer->slot != NULL)
 	{
@@ -390,13 +382,48 @@ log_is_plain(Relation rel)
 		TupleDescAttr(desc, 2)->atttypid == TEXTARRAYOID;
 }
 
+/*
+ * Make an array of as many keys as fit a row of the log: those at notes[0 .. n-1]
+ * that belong to the tap of the first.  Returns how many they are; array has
+ * room for LOG_ROW_BYTES.
+ *
+ * By hand, since construct_array() wants each key as a value of its own first.
+ */
+static int
+log_array(ArrayType *array, Note *const *notes, int n)
+{
+	char	   *start = (char *) array;
+	char	   *end = start + ARR_OVERHEAD_NONULLS(1);
+	int			nkeys = 0;
+
+	while (nkeys < n && notes[nkeys]->tap == notes[0]->tap && notes[nkeys]->len >= 0)
+	{
+		int			size = notes[nkeys]->len + VARHDRSZ;
+
+		if (end - start + INTALIGN(size) > LOG_ROW_BYTES)
+			break;
+		SET_VARSIZE(end, size);
+		memcpy(VARDATA(end), notes[nkeys]->key, notes[nkeys]->len);
+		memset(end + size, 0, INTALIGN(size) - size);
+		end += INTALIGN(size);
+		nkeys++;
+	}
+	SET_VARSIZE(array, end - start);
+	array->ndim = 1;
+	array->dataoffset = 0;		/* no NULLs */
+	array->elemtype = TEXTOID;
+	ARR_DIMS(array)[0] = nkeys;
+	ARR_LBOUND(array)[0] = 1;
+	return nkeys;
+}
+
 /* Write notes[first ..] to the log; raises. */
 static void
 log_write(int first)
 {
 	int			n = nnotes - first;
 	Note	  **order = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(Note *));
-	Datum	   *keys = MemoryContextAllocHuge(CurrentMemoryContext, n * sizeof(Datum));
+	ArrayType  *keys = palloc(LOG_ROW_BYTES);
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto log row",
 													  ALLOCSET_DEFAULT_SIZES);
 	LogWriter	writer;
@@ -425,30 +452,18 @@ log_write(int first)
 
 	while (i < n)
 	{
-		int			tap = order[i]->tap;
-		int			nkeys = 0;
-		Size		bytes = LOG_ROW_OVERHEAD;
 		MemoryContext old = MemoryContextSwitchTo(row_context);
+		int			tap = order[i]->tap;
 
 		if (order[i]->len < 0)
 		{
-			log_append(&writer, tap, NULL, 0);
+			log_append(&writer, tap, NULL);
 			i++;
 		}
 		else
 		{
-			while (i < n && order[i]->tap == tap && order[i]->len >= 0)
-			{
-				Size		add = INTALIGN(order[i]->len + VARHDRSZ);
-
-				if (nkeys > 0 && bytes + add > LOG_ROW_BYTES)
-					break;
-				keys[nkeys++] = PointerGetDatum(cstring_to_text_with_len(order[i]->key,
-																		 order[i]->len));
-				bytes += add;
-				i++;
-			}
-			log_append(&writer, tap, keys, nkeys);
+			i += log_array(keys, order + i, n - i);
+			log_append(&writer, tap, keys);
 		}
 		MemoryContextSwitchTo(old);
 		MemoryContextReset(row_context);
@@ -646,6 +661,7 @@ tap_type_is_safe(Oid type)
 static TapList *
 tap_list_get(const TriggerData *data)
 {
+	static TapList *last = NULL;	/* entries never move nor go away */
 	const Trigger *trigger = data->tg_trigger;
 	TapList    *list;
 	bool		found;
@@ -663,7 +679,10 @@ tap_list_get(const TriggerData *data)
 								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
 
-	list = hash_search(tap_lists, &trigger->tgoid, HASH_ENTER, &found);
+	/* most often it is the trigger that fired last */
+	if (last != NULL && last->valid && last->trigger == trigger->tgoid)
+		return last;
+	list = last = hash_search(tap_lists, &trigger->tgoid, HASH_ENTER, &found);
 	if (!found)
 	{
 		list->taps = NULL;
@@ -754,7 +773,7 @@ tap_note(const Tap *tap, HeapTuple tuple, TupleDesc desc)
 			len = strlen(key);
 			break;
 	}
-	if (len > LOG_ROW_BYTES - LOG_ROW_OVERHEAD - VARHDRSZ)
+	if (len > EC_KEY_MAX)
 		note_add(tap->number, NULL, -1);
 	else
 		note_add(tap->number, key, len);

@@ -1,7 +1,7 @@
 -- Capture notes what changed and nothing that was rolled back, and never fails the shop.
 BEGIN;
 \ir shop.psql
-SELECT plan(32);
+SELECT plan(40);
 
 CREATE FUNCTION noted() RETURNS text LANGUAGE sql AS $$
 	SELECT coalesce(string_agg(x.source || ':' || coalesce(x.key, '*'), ' ' ORDER BY x.source COLLATE "C", x.key COLLATE "C"), '')
@@ -145,6 +145,31 @@ SELECT is(flush(), 'pstock.variant_id:101', 'a column renamed in all partitions'
 CREATE TABLE pstock_c PARTITION OF pstock FOR VALUES FROM (200) TO (300);
 INSERT INTO pstock (v, qty) VALUES (201, 5);
 SELECT is(flush(), 'pstock.variant_id:201', 'a partition made later');
+
+-- ---- long keys ----
+CREATE TABLE wide (key text PRIMARY KEY, qty int);
+ALTER TABLE wide ALTER COLUMN key SET STORAGE PLAIN;
+ALTER TABLE wide DROP CONSTRAINT wide_pkey;
+SELECT ecauto.bind_table('stock', 'wide', '{"key": "key", "on_hand": "qty"}') \g /dev/null
+SELECT ecauto.attach_shop('custom') \g /dev/null
+SELECT flush() \g /dev/null
+INSERT INTO wide VALUES ('', 1);
+SELECT is(flush(), 'wide.key:', 'an empty key');
+INSERT INTO wide SELECT repeat(k, 1000), 1 FROM unnest(ARRAY['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i']) k;
+SELECT is(length(flush()), 9 * (length('wide.key:') + 1000) + 8, 'long keys, more than fit a row of the log');
+SELECT is((SELECT count(*) FROM ecauto_data.seen_stock WHERE length(key) = 1000), 9::bigint, 'are seen');
+INSERT INTO wide VALUES (repeat('k', 1001), 1);
+SELECT is(flush(), 'wide.key:*', 'a longer one is every key');
+SELECT matches((SELECT broken_message FROM ecauto_data.role_binding WHERE role = 'stock'), 'returns a key of 1001 bytes, and keys have 1000 at most', 'and no key to work with');
+DELETE FROM wide WHERE length(key) > 1000;
+SELECT is((SELECT events FROM ecauto.tick()), 0::bigint, 'without it all goes on');
+SELECT is((SELECT broken_at FROM ecauto_data.role_binding WHERE role = 'stock'), NULL, 'the role is well again');
+CREATE VIEW twice AS SELECT key FROM wide WHERE key <> '';
+SELECT ecauto.bind_role('product', 'SELECT key, key AS title FROM twice') \g /dev/null
+SELECT ecauto.tick() \g /dev/null
+CREATE OR REPLACE VIEW twice AS SELECT key FROM wide WHERE key <> '' UNION ALL SELECT key FROM wide WHERE key LIKE 'a%';
+SELECT ecauto.resync('product') \g /dev/null
+SELECT matches((SELECT broken_message FROM ecauto_data.role_binding WHERE role = 'product'), 'returns key "aaa.*" more than once', 'a key that is there twice breaks its role');
 
 -- ---- misuse ----
 SELECT throws_ok('SELECT ecauto.capture()', NULL, NULL, 'not to be called but by triggers');
