@@ -119,6 +119,7 @@ suggestion(const EcTemplate *template, const EcTemplateOp *op, const EcTemplateF
 	EcTemplateOp prefix = *op;
 	JsonbValue	whole;
 	Nearest		nearest = {.distance = LEVENSHTEIN_MAX};
+	const char *rest;
 	int			known;
 
 	/* which part is the first that is not there? */
@@ -130,21 +131,23 @@ suggestion(const EcTemplate *template, const EcTemplateOp *op, const EcTemplateF
 	}
 	nearest.name = template->text + parts[known].pos;
 	nearest.len = parts[known].len;
+	/* what follows that part, with its dot */
+	rest = ec_template_op_name(template, op) + (parts[known].pos + parts[known].len - parts[0].pos);
 	if (known > 0)
 	{
 		compare_keys(&nearest, &whole);
-		if (nearest.found != NULL)
-			return psprintf("%s.%s", ec_template_op_name(template, &prefix), nearest.found);
-		return NULL;
+		if (nearest.found == NULL)
+			return NULL;
+		return psprintf("%s.%s%s", ec_template_op_name(template, &prefix), nearest.found, rest);
 	}
 	for (const EcTemplateFrame *f = frame; f != NULL; f = f->up)
 	{
 		root = f;
 		compare_keys(&nearest, &f->value);
 	}
-	if (nearest.found != NULL)
-		return nearest.found;
-	return path_to(&root->value, nearest.name, nearest.len, SEARCH_DEPTH);
+	if (nearest.found == NULL)
+		nearest.found = path_to(&root->value, nearest.name, nearest.len, SEARCH_DEPTH);
+	return nearest.found != NULL ? psprintf("%s%s", nearest.found, rest) : NULL;
 }
 
 /* Look up a name in the sample; without a frame nothing is known about it. */
@@ -198,7 +201,7 @@ check_partial(Check *check, const EcTemplate *template, const EcTemplateOp *op,
 
 	if (check->partials == NULL)
 		ec_template_error(ERRCODE_FEATURE_NOT_SUPPORTED, template->text, template->len, op->pos, what,
-						  _("partials cannot be used here"), NULL);
+						  _("partials cannot be used here"), _("Only html and body can include other templates."));
 	if (!check->partials->find(check->partials, template->text + name->pos, name->len, &text, &len))
 		ec_template_error(ERRCODE_UNDEFINED_OBJECT, template->text, template->len, op->pos, what,
 						  psprintf(_("partial \"%s\" does not exist"), ec_template_op_name(template, op)),

@@ -178,13 +178,22 @@ partial_names(List *names, const EcTemplate *template)
 }
 
 static void
-check_part(const EcMailTemplate *template, const char *part, const char *text,
-		   EcPartials *partials, Jsonb *sample)
+check_part(const char *what, const char *text, EcPartials *partials, Jsonb *sample)
 {
-	if (text == NULL)
-		return;
-	ec_template_check(ec_template_get(text, strlen(text), part, template->name, strlen(template->name)),
-					  sample, partials, psprintf("%s \"%s\"", part, template->name));
+	if (text != NULL)
+		ec_template_check(ec_template_get(text, strlen(text), what, NULL, 0), sample, partials, what);
+}
+
+/* error_context_stack: a change of one template can be wrong for another */
+static void
+check_context(void *arg)
+{
+	const EcMailTemplate *template = arg;
+
+	if (*template->locale == '\0')
+		errcontext("checking mail template \"%s\"", template->name);
+	else
+		errcontext("checking mail template \"%s\" for locale \"%s\"", template->name, template->locale);
 }
 
 /*
@@ -196,15 +205,22 @@ check_stored(const EcMailTemplate *template, Jsonb *sample)
 {
 	EcMailPartials partials;
 	EcMailText	mail;
+	ErrorContextCallback context = {
+		.previous = error_context_stack,
+		.callback = check_context,
+		.arg = (void *) template
+	};
 
+	error_context_stack = &context;
 	ec_mail_partials_load(&partials, template, true);
-	check_part(template, "the subject of", template->subject, NULL, sample);
+	check_part("the subject", template->subject, NULL, sample);
 	partials.html = true;
-	check_part(template, "the html of", template->html, &partials.base, sample);
+	check_part("the html", template->html, &partials.base, sample);
 	partials.html = false;
-	check_part(template, "the body of", template->body, &partials.base, sample);
+	check_part("the body", template->body, &partials.base, sample);
 	if (sample != NULL && template->subject != NULL)
 		ec_mail_render(&mail, template, &partials, sample);
+	error_context_stack = context.previous;
 }
 
 /*

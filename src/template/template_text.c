@@ -188,8 +188,11 @@ write_text(Writer *writer, const char *text, int len)
 static void
 write_blank(Writer *writer, char c)
 {
-	if (writer->pre > 0 && c != '\r')
-		write_text(writer, &c, 1);
+	if (writer->pre > 0)
+	{
+		if (c != '\r')
+			write_text(writer, &c, 1);
+	}
 	else if (writer->breaks == 0 && writer->out.len != writer->bullet_end)
 		writer->space = true;
 }
@@ -400,6 +403,7 @@ begin_item(Writer *writer)
 {
 	char		bullet[16] = "* ";
 
+	writer->bullet_end = 0;
 	want_breaks(writer, 1);
 	settle(writer);
 	for (int i = 1; i < Min(writer->nlists, LIST_MAX); i++)
@@ -446,7 +450,7 @@ end_link(Writer *writer)
 	if (*address == '#' || *address == '\0')
 		return;
 	text = writer->out.data + writer->href_start;
-	text_len = writer->out.len - writer->href_start;
+	text_len = Max(writer->out.len - writer->href_start, 0);
 	while (text_len > 0 && scanner_isspace(*text))
 	{
 		text++;
@@ -530,6 +534,10 @@ apply_tag(Writer *writer, const Tag *tag, const char *p, const char *end)
 				write_text(writer, text, strlen(text));
 			break;
 		case TAG_PRE:
+			/* line breaks beside the tags are the author's, not the reader's */
+			if (tag->closing && writer->pre > 0 && writer->breaks == 0 &&
+				writer->out.len > 0 && writer->out.data[writer->out.len - 1] == '\n')
+				writer->out.data[--writer->out.len] = '\0';
 			want_breaks(writer, 2);
 			writer->pre = Max(writer->pre + (tag->closing ? -1 : 1), 0);
 			if (!tag->closing && p < end && *p == '\n')
