@@ -319,9 +319,13 @@ WHERE NOT EXISTS (
 	AND EXISTS (SELECT FROM unnest(t.taps) arg, pg_attribute c
 		WHERE split_part(arg, ':', 1)::integer = s.tap AND c.attrelid = t.relation AND NOT c.attisdropped AND c.attnum > 0
 		AND (c.attname = substring(arg FROM '^[0-9]+:[0-9]+:(.*)$') OR c.attnum = split_part(arg, ':', 2)::integer)))
+UNION ALL
+SELECT s.role, format('the resolving query of table "%s.%s" fails: %s; bind the source again with ecauto.bind_source()',
+	s.schema_name, s.table_name, s.broken_message)
+FROM ecauto_data.source s WHERE s.broken_message IS NOT NULL
 $$;
 COMMENT ON FUNCTION ecauto.capture_gaps() IS
-'part of check_shop(): sources whose changes nobody notes';
+'part of check_shop(): sources whose changes nobody notes, or whose resolving query fails';
 REVOKE ALL ON FUNCTION ecauto.capture_gaps() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.check_shop()

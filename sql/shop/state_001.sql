@@ -44,6 +44,7 @@ CREATE TABLE ecauto_data.source (
 	definer name NOT NULL DEFAULT current_user,
 	search_path text NOT NULL,
 	bound_with text COLLATE "C" NOT NULL,
+	broken_message text,
 	origin "char" NOT NULL DEFAULT 'h' CHECK (origin IN ('h', 't', 'p', 's')),
 	UNIQUE (role, schema_name, table_name, key_column)
 );
@@ -55,6 +56,8 @@ COMMENT ON COLUMN ecauto_data.source.bound_with IS
 	'role whose binding brought the source; bind_table() of order lines brings one for orders';
 COMMENT ON COLUMN ecauto_data.source.origin IS
 	'h: bind_source(), t: bind_table(), p: preset, s: an earlier preset (while attaching)';
+COMMENT ON COLUMN ecauto_data.source.broken_message IS
+	'why the resolving query fails; until it is bound again each note stands for every key';
 COMMENT ON COLUMN ecauto_data.source.resolve IS
 	'query that turns noted keys ($1) into keys of the role; NULL if they are the same';
 

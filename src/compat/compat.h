@@ -77,6 +77,17 @@ ec_function_aclcheck(Oid function, Oid user, AclMode mode)
 #endif
 }
 
+/* 16: a role may be granted without the right to SET ROLE to it */
+static inline bool
+ec_may_become(Oid member, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return member_can_set_role(member, role);
+#else
+	return is_member_of_role(member, role);
+#endif
+}
+
 /* 17: an extension's wait events have names */
 #include "utils/wait_event.h"
 

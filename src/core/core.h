@@ -67,6 +67,10 @@ extern void ec_as_end(EcAs *as);
 extern void ec_require_operator(const char *what);
 extern bool ec_is_operator(Oid user);
 
+/* ---- core_try.c ---- */
+typedef void (*EcTryRun) (void *arg);
+extern ErrorData *ec_try(EcTryRun run, void *arg, bool rollback);
+
 /* ---- core_plan.c ---- */
 extern SPIPlanPtr ec_plan(const char *text, int nargs, const Oid *argtypes);
 

@@ -6,7 +6,10 @@
  * Three kinds of SQL run inside ecauto:
  *
  * - our own, on tables in ecauto_data: as the owner of that schema, after the
- *   caller's rights were checked in C.  ec_as_state_owner().
+ *   caller's rights were checked in C.  ec_as_state_owner().  The owner need
+ *   not be a superuser, and the worker is one, so this is a security-restricted
+ *   operation as well: a deferred trigger that he put on a table of his would
+ *   else run at commit, when we are ourselves again.
  * - the shop's and the users' (role queries, writers, conditions): as whoever
  *   defined it, with the search_path it was defined under, in a
  *   security-restricted operation, even when the worker is a superuser.
@@ -22,6 +25,9 @@
 
 #include "miscadmin.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/bytea.h"
+#include "utils/float.h"
 #include "utils/guc.h"
 
 #include "core/core.h"
@@ -44,8 +50,29 @@ ec_as_state_owner(EcAs *as)
 	Oid			owner = ec_state_owner();
 
 	GetUserIdAndSecContext(&as->user, &as->sec_context);
-	SetUserIdAndSecContext(owner, as->sec_context | SECURITY_LOCAL_USERID_CHANGE);
+	SetUserIdAndSecContext(owner, as->sec_context | SECURITY_LOCAL_USERID_CHANGE |
+						   SECURITY_RESTRICTED_OPERATION);
 	search_path_set(as, "pg_catalog, pg_temp");
+}
+
+/*
+ * Make values turn into the same text whoever asks: keys are compared by it.
+ * (What set_transmission_modes() of postgres_fdw does.)
+ */
+static void
+text_modes_set(void)
+{
+#define SET(name, value) \
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false)
+	if (DateStyle != USE_ISO_DATES)
+		SET("datestyle", "ISO");
+	if (IntervalStyle != INTSTYLE_POSTGRES)
+		SET("intervalstyle", "postgres");
+	if (extra_float_digits < 1)
+		SET("extra_float_digits", "1");
+	if (bytea_output != BYTEA_OUTPUT_HEX)
+		SET("bytea_output", "hex");
+#undef SET
 }
 
 /*
@@ -58,6 +85,7 @@ ec_as_definer(EcAs *as, Oid user, const char *search_path)
 	SetUserIdAndSecContext(user, as->sec_context | SECURITY_LOCAL_USERID_CHANGE |
 						   SECURITY_RESTRICTED_OPERATION);
 	search_path_set(as, search_path);
+	text_modes_set();
 }
 
 void

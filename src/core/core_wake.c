@@ -59,6 +59,9 @@ static int	my_slot = -1;
 static bool wake_wanted[EC_WAKE_KINDS];
 static bool local_failure = false;
 
+/* nesting level of the transaction that took a failure; 0: none did */
+static int	failure_taken_level = 0;
+
 static shmem_request_hook_type prev_shmem_request_hook = NULL;
 static shmem_startup_hook_type prev_shmem_startup_hook = NULL;
 
@@ -102,6 +105,27 @@ wake_xact_callback(XactEvent event, void *arg)
 		if (event == XACT_EVENT_COMMIT)
 			ec_wake_now(MyDatabaseId, kind);
 	}
+	if (failure_taken_level > 0 && event != XACT_EVENT_COMMIT)
+		ec_capture_failure_report();
+	failure_taken_level = 0;
+}
+
+/* Called at the end of every subtransaction; must not raise. */
+static void
+wake_subxact_callback(SubXactEvent event, SubTransactionId subid,
+					  SubTransactionId parent, void *arg)
+{
+	int			level = GetCurrentTransactionNestLevel();
+
+	if (failure_taken_level < level)
+		return;
+	if (event == SUBXACT_EVENT_COMMIT_SUB)
+		failure_taken_level = level - 1;
+	else if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
+		failure_taken_level = 0;
+		ec_capture_failure_report();
+	}
 }
 
 /*
@@ -119,6 +143,7 @@ ec_wake_init(void)
 		shmem_startup_hook = wake_shmem_startup;
 	}
 	RegisterXactCallback(wake_xact_callback, NULL);
+	RegisterSubXactCallback(wake_subxact_callback, NULL);
 }
 
 /*
@@ -258,7 +283,8 @@ ec_capture_failure_report(void)
 }
 
 /*
- * Did capture lose notes in this database since the last call?
+ * Did capture lose notes in this database since the last call?  It is as if
+ * not asked if the current (sub)transaction is rolled back.
  */
 bool
 ec_capture_failure_take(void)
@@ -266,18 +292,21 @@ ec_capture_failure_take(void)
 	bool		taken = local_failure;
 
 	local_failure = false;
-	if (shared == NULL)
-		return taken;
-	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < FAILURE_SLOTS; i++)
+	if (shared != NULL)
 	{
-		if (shared->failures[i] == MyDatabaseId)
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		for (int i = 0; i < FAILURE_SLOTS; i++)
 		{
-			shared->failures[i] = InvalidOid;
-			taken = true;
+			if (shared->failures[i] == MyDatabaseId)
+			{
+				shared->failures[i] = InvalidOid;
+				taken = true;
+			}
 		}
+		taken = taken || shared->failures_overflow;
+		LWLockRelease(shared->lock);
 	}
-	taken = taken || shared->failures_overflow;
-	LWLockRelease(shared->lock);
+	if (taken)
+		failure_taken_level = GetCurrentTransactionNestLevel();
 	return taken;
 }

@@ -27,6 +27,7 @@ typedef struct EcDiff
 	const char *lines_by;		/* column of lines_role that holds our key */
 	const char *seen;			/* what was seen: table in ecauto_data */
 	bool		one_row;		/* it has one row for each key */
+	int			nkeys;			/* so many first columns tell its rows apart, never NULL */
 	const char *statement;		/* "%s" stands for the join with what was seen; $1 keys
 								 * text[], $2 time of the events, $3 boolean: write no
 								 * events; inserts the events last */

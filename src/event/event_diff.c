@@ -131,7 +131,8 @@ static const char price_statement[] =
 
 /*
  * Stock counts by sku: what is available of it anywhere.  A sku whose rows
- * are gone has nothing available.  Summing is left out where no sku has two
+ * are gone, or say NULL, has nothing available.  Several rows for one
+ * location (lots) count as one.  Summing is left out where no sku has two
  * rows, as in most shops, since it takes longer than all the rest.
  *
  * This is the statement that bulk changes go through, so what was seen is
@@ -148,7 +149,10 @@ static const char price_statement[] =
 	"    pg_catalog.sum(incoming) AS incoming,\n" \
 	"    CASE WHEN pg_catalog.count(*) > 1 THEN pg_catalog.jsonb_object_agg(location_key,\n" \
 	"      pg_catalog.jsonb_build_object('on_hand', on_hand, 'reserved', reserved)) END AS locations\n" \
-	"  FROM shop_now GROUP BY key),\n"
+	"  FROM (SELECT key, location_key, pg_catalog.sum(on_hand) AS on_hand,\n" \
+	"      pg_catalog.sum(reserved) AS reserved, pg_catalog.sum(incoming) AS incoming\n" \
+	"    FROM shop_now GROUP BY key, location_key) x\n" \
+	"  GROUP BY key),\n"
 
 #define STOCK_EVENT(kind, condition) \
 	"SELECT ecauto.new_id(), $2, '" kind "', 'stock', d.key, NULL, d.key,\n" \
@@ -175,7 +179,7 @@ static const char price_statement[] =
 	INSERT_EVENTS \
 	STOCK_EVENT("stock.changed", "") "\nUNION ALL\n" \
 	STOCK_EVENT("stock.out", " AND known AND o_available > 0 AND coalesce(n_available, 0) <= 0") "\nUNION ALL\n" \
-	STOCK_EVENT("stock.back", " AND known AND o_available <= 0 AND n_available > 0")
+	STOCK_EVENT("stock.back", " AND known AND coalesce(o_available, 0) <= 0 AND n_available > 0")
 
 static const char stock_statement[] = STOCK_NOW STOCK_DIFF;
 static const char stock_summed_statement[] = STOCK_NOW_SUMMED STOCK_DIFF;
@@ -316,12 +320,12 @@ static const char cart_statement[] =
  * that a cart an order came of is known to be completed.
  */
 const EcDiff ec_diffs[] = {
-	{"product", NULL, NULL, "seen_product", true, product_statement, NULL},
-	{"sku", NULL, NULL, "seen_sku", true, sku_statement, NULL},
-	{"price", NULL, NULL, "seen_price", false, price_statement, price_statement},
-	{"stock", NULL, NULL, "seen_stock", true, stock_statement, stock_summed_statement},
-	{"customer", NULL, NULL, "seen_customer", true, customer_statement, NULL},
-	{"order", NULL, NULL, "seen_order", true, order_statement, NULL},
-	{"cart", "cart_line", "cart_key", "seen_cart", true, cart_statement, NULL},
+	{"product", NULL, NULL, "seen_product", true, 1, product_statement, NULL},
+	{"sku", NULL, NULL, "seen_sku", true, 1, sku_statement, NULL},
+	{"price", NULL, NULL, "seen_price", false, 2, price_statement, price_statement},
+	{"stock", NULL, NULL, "seen_stock", true, 1, stock_statement, stock_summed_statement},
+	{"customer", NULL, NULL, "seen_customer", true, 1, customer_statement, NULL},
+	{"order", NULL, NULL, "seen_order", true, 1, order_statement, NULL},
+	{"cart", "cart_line", "cart_key", "seen_cart", true, 1, cart_statement, NULL},
 };
 const int	ec_ndiffs = lengthof(ec_diffs);

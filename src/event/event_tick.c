@@ -24,7 +24,6 @@
  */
 #include "compat/compat.h"
 
-#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/executor.h"
 #include "executor/spi.h"
@@ -34,7 +33,6 @@
 #include "utils/builtins.h"
 #include "utils/memutils.h"
 #include "utils/queryenvironment.h"
-#include "utils/resowner.h"
 #include "utils/timestamp.h"
 #include "utils/tuplestore.h"
 
@@ -150,7 +148,7 @@ notes_take(EcTick *tick)
 	SPIPlanPtr	plan;
 	EcAs		as;
 
-	ec_capture_flush();
+	ec_notes_flush();
 	/* rows rest by the system's clock: what is waited for is other processes */
 	args[0] = TimestampTzGetDatum(GetCurrentTimestamp() - (int64) ec_guc_settle_time * 1000);
 
@@ -233,19 +231,6 @@ work_add(const char *role, ArrayType *keys, void *arg)
 
 /* ---- reading the shop and comparing ---- */
 
-/* Errors that say nothing about the role's query, but about this moment. */
-static bool
-error_is_passing(int code)
-{
-	int			class = ERRCODE_TO_CATEGORY(code);
-
-	return class == ERRCODE_TO_CATEGORY(ERRCODE_TRANSACTION_ROLLBACK) ||
-		class == ERRCODE_TO_CATEGORY(ERRCODE_INSUFFICIENT_RESOURCES) ||
-		class == ERRCODE_TO_CATEGORY(ERRCODE_OPERATOR_INTERVENTION) ||
-		class == ERRCODE_TO_CATEGORY(ERRCODE_SYSTEM_ERROR) ||
-		code == ERRCODE_LOCK_NOT_AVAILABLE;
-}
-
 /* What the shop has now, as it goes into a comparison. */
 typedef struct ShopNow
 {
@@ -254,6 +239,25 @@ typedef struct ShopNow
 	int64		nrows;
 } ShopNow;
 
+/* What shop_read() reads: a role's rows under some keys, or all (NULL). */
+typedef struct ShopRead
+{
+	const EcBinding *binding;
+	const char *by;
+	ArrayType  *keys;
+	ShopNow    *now;
+} ShopRead;
+
+/* EcTryRun */
+static void
+shop_read_run(void *arg)
+{
+	ShopRead   *read = arg;
+
+	read->now->store = ec_binding_fetch(read->binding, read->by, read->keys, 0,
+										&read->now->desc, &read->now->nrows);
+}
+
 /*
  * Read what the shop has now.  Returns NULL if that worked, else the error
  * that it raised; passing errors go on to the caller.
@@ -261,75 +265,22 @@ typedef struct ShopNow
 static ErrorData *
 shop_read(const EcBinding *binding, const char *by, ArrayType *keys, ShopNow *now)
 {
-	MemoryContext old_context = CurrentMemoryContext;
-	ResourceOwner old_owner = CurrentResourceOwner;
-	ErrorData  *volatile error = NULL;
+	ShopRead	read = {binding, by, keys, now};
 
-	BeginInternalSubTransaction("ecauto role");
-	MemoryContextSwitchTo(old_context);
-	PG_TRY();
-	{
-		now->store = ec_binding_fetch(binding, by, keys, 0, &now->desc, &now->nrows);
-		ReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old_context);
-		CurrentResourceOwner = old_owner;
-	}
-	PG_CATCH();
-	{
-		MemoryContextSwitchTo(old_context);
-		error = CopyErrorData();
-		FlushErrorState();
-		RollbackAndReleaseCurrentSubTransaction();
-		MemoryContextSwitchTo(old_context);
-		CurrentResourceOwner = old_owner;
-		if (error_is_passing(error->sqlerrcode))
-			ReThrowError(error);
-	}
-	PG_END_TRY();
-	return error;
+	return ec_try(shop_read_run, &read, true);
 }
 
-/* What the keys of the shop's rows are like. */
-typedef struct KeysLook
+static void
+shop_forget(ShopNow *now)
 {
-	int64		different;		/* how many different ones there are */
-	char	   *repeated;		/* one that several rows have, or NULL */
-	int			too_long;		/* length of one that is too long, or 0 */
-} KeysLook;
-
-static KeysLook
-keys_look(const ShopNow *now)
-{
-	KeysLook	look = {0};
-	TupleTableSlot *slot = MakeSingleTupleTableSlot(now->desc, &TTSOpsMinimalTuple);
-	EcKeySet   *set = ec_keys_create(now->nrows);
-	int			reader = tuplestore_alloc_read_pointer(now->store, EXEC_FLAG_REWIND);
-
-	tuplestore_select_read_pointer(now->store, reader);
-	tuplestore_rescan(now->store);
-	while (tuplestore_gettupleslot(now->store, true, false, slot))
-	{
-		bool		isnull;
-		Datum		value = slot_getattr(slot, 1, &isnull);
-		text	   *key;
-
-		if (isnull)
-			continue;
-		key = DatumGetTextPCopy(value);
-		if (VARSIZE_ANY_EXHDR(key) > EC_KEY_MAX)
-			look.too_long = VARSIZE_ANY_EXHDR(key);
-		if (!ec_keys_put(set, key) && look.repeated == NULL)
-			look.repeated = text_to_cstring(key);
-	}
-	tuplestore_select_read_pointer(now->store, 0);
-	look.different = ec_keys_count(set);
-	ExecDropSingleTupleTableSlot(slot);
-	return look;
+	if (now->store != NULL)
+		tuplestore_end(now->store);
+	now->store = NULL;
 }
 
-/* The error of a role whose keys cannot be told apart. */
+/* An error of a role's query that the query does not raise by itself. */
 static ErrorData *
-error_of_keys(int code, char *message)
+error_of_role(int code, char *message)
 {
 	ErrorData  *error = palloc0(sizeof(ErrorData));
 
@@ -337,6 +288,56 @@ error_of_keys(int code, char *message)
 	error->sqlerrcode = code;
 	error->message = message;
 	error->assoc_context = CurrentMemoryContext;
+	return error;
+}
+
+/*
+ * Look through the keys of the shop's rows: how many different ones there
+ * are, and one that several rows have (NULL if there is none; neither is
+ * looked for if the role has several rows a key).  Returns an error if what
+ * tells the rows apart is missing or too long to be remembered.
+ */
+static ErrorData *
+keys_look(const EcDiff *diff, const ShopNow *now, int64 *different, char **repeated)
+{
+	TupleTableSlot *slot = MakeSingleTupleTableSlot(now->desc, &TTSOpsMinimalTuple);
+	EcKeySet   *set = diff->one_row ? ec_keys_create(now->nrows) : NULL;
+	ErrorData  *error = NULL;
+	int			reader = tuplestore_alloc_read_pointer(now->store, EXEC_FLAG_REWIND);
+
+	*different = -1;
+	*repeated = NULL;
+	tuplestore_select_read_pointer(now->store, reader);
+	tuplestore_rescan(now->store);
+	while (error == NULL && tuplestore_gettupleslot(now->store, true, false, slot))
+	{
+		bool		isnull;
+		text	   *key;
+
+		CHECK_FOR_INTERRUPTS();
+		for (int i = 1; i <= diff->nkeys && error == NULL; i++)
+		{
+			(void) slot_getattr(slot, i, &isnull);
+			if (isnull)
+				error = error_of_role(ERRCODE_NOT_NULL_VIOLATION,
+									  psprintf("the query of role \"%s\" returns rows without %s", diff->role,
+											   NameStr(TupleDescAttr(now->desc, i - 1)->attname)));
+		}
+		if (error != NULL)
+			break;
+		key = DatumGetTextPP(slot_getattr(slot, 1, &isnull));
+		if (VARSIZE_ANY_EXHDR(key) > EC_KEY_MAX)
+			error = error_of_role(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+								  psprintf("the query of role \"%s\" returns a key of %d bytes, and keys have %d at most",
+										   diff->role, (int) VARSIZE_ANY_EXHDR(key), EC_KEY_MAX));
+		else if (set != NULL && !ec_keys_put(set, DatumGetTextPCopy(PointerGetDatum(key))) &&
+				 *repeated == NULL)
+			*repeated = text_to_cstring(key);
+	}
+	tuplestore_select_read_pointer(now->store, 0);
+	if (set != NULL)
+		*different = ec_keys_count(set);
+	ExecDropSingleTupleTableSlot(slot);
 	return error;
 }
 
@@ -366,52 +367,60 @@ work_mem_raise(void)
 								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
-/*
- * Compare rows of the shop with what was seen.  keys: NULL for all.
- * Returns the number of events.
- */
-static int64
-diff_run(const EcDiff *diff, const char *text, const char *join,
-		 const ShopNow *now, const ShopNow *lines,
-		 ArrayType *keys, int nkeys, TimestampTz at, bool silent)
+/* One comparison of rows of the shop with what was seen. */
+typedef struct Comparison
+{
+	const EcDiff *diff;
+	const char *statement;		/* with the join filled in */
+	ShopNow		now;
+	ShopNow		lines;
+	ArrayType  *keys;			/* NULL: all */
+	int			nkeys;
+	TimestampTz at;
+	bool		silent;
+	int64		events;			/* out: events written */
+} Comparison;
+
+/* EcTryRun */
+static void
+comparison_run(void *arg)
 {
 	static const Oid types[] = {TEXTARRAYOID, TIMESTAMPTZOID, BOOLOID};
+	Comparison *cmp = arg;
 	Datum		args[3];
 	char		nulls[] = "   ";
-	char	   *statement;
-	int64		events;
+	int			rc;
 	EcAs		as;
 
-	args[0] = PointerGetDatum(keys);
-	nulls[0] = keys == NULL ? 'n' : ' ';
-	args[1] = TimestampTzGetDatum(at);
-	args[2] = BoolGetDatum(silent);
-	statement = psprintf(text, join);
+	args[0] = PointerGetDatum(cmp->keys);
+	nulls[0] = cmp->keys == NULL ? 'n' : ' ';
+	args[1] = TimestampTzGetDatum(cmp->at);
+	args[2] = BoolGetDatum(cmp->silent);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	relation_register("shop_now", now);
-	if (diff->lines_role != NULL)
-		relation_register("shop_lines", lines);
+	relation_register("shop_now", &cmp->now);
+	if (cmp->diff->lines_role != NULL)
+		relation_register("shop_lines", &cmp->lines);
 	work_mem_raise();
-	if (keys != NULL && nkeys <= KEYS_FOR_KEPT_PLAN)
-	{
-		if (SPI_execute_plan(ec_plan(statement, 3, types), args, nulls, false, 0) != SPI_OK_INSERT)
-			elog(ERROR, "could not compare role \"%s\"", diff->role);
-	}
-	else if (SPI_execute_with_args(statement, 3, (Oid *) types, args, nulls, false, 0) != SPI_OK_INSERT)
-		elog(ERROR, "could not compare role \"%s\"", diff->role);
-	events = SPI_processed;
+	if (cmp->keys != NULL && cmp->nkeys <= KEYS_FOR_KEPT_PLAN)
+		rc = SPI_execute_plan(ec_plan(cmp->statement, 3, types), args, nulls, false, 0);
+	else
+		rc = SPI_execute_with_args(cmp->statement, 3, (Oid *) types, args, nulls, false, 0);
+	if (rc != SPI_OK_INSERT)
+		elog(ERROR, "could not compare role \"%s\"", cmp->diff->role);
+	cmp->events = SPI_processed;
 	ec_as_end(&as);
 	SPI_finish();
-	return events;
 }
 
 /*
  * How to join what was seen to what the shop has.  If it has a row for each
  * of the keys, none can have vanished, and nothing needs to be looked for
- * that is not joined; that is the rule, and much the fastest way.
+ * that is not joined; that is the rule, and much the fastest way.  Else what
+ * was seen is found by the keys that were asked for (and may be gone) and
+ * those that came back, which can be spelled otherwise.
  */
 static char *
 seen_join(const EcDiff *diff, bool by_key, bool all_there)
@@ -420,73 +429,102 @@ seen_join(const EcDiff *diff, bool by_key, bool all_there)
 		return psprintf("FULL JOIN ecauto_data.%s", diff->seen);
 	if (all_there)
 		return psprintf("LEFT JOIN ecauto_data.%s", diff->seen);
-	return psprintf("FULL JOIN (SELECT ctid, * FROM ecauto_data.%s WHERE key = ANY ($1))", diff->seen);
+	return psprintf("FULL JOIN (SELECT ctid, * FROM ecauto_data.%s\n"
+					"    WHERE key = ANY ($1 || ARRAY(SELECT key FROM shop_now)))", diff->seen);
+}
+
+static void
+role_report_broken(const char *role, const ErrorData *error)
+{
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("ecauto cannot follow role \"%s\" any more: %s", role, error->message),
+			 errhint("SELECT * FROM ecauto.check_shop() says more; bind the role again with ecauto.bind_role().")));
+}
+
+/*
+ * Read the rows of a role, and of its parts, under some keys (NULL: all) into
+ * cmp.  Returns the error that broke the role, or NULL; *skip: its parts are
+ * broken, so that it cannot be compared now.
+ */
+static ErrorData *
+role_read(Comparison *cmp, const EcBinding *binding, bool *skip)
+{
+	const EcDiff *diff = cmp->diff;
+	EcBinding  *parts = diff->lines_role == NULL ? NULL : ec_binding_get(diff->lines_role);
+
+	*skip = false;
+	if (parts != NULL)
+	{
+		ErrorData  *error = shop_read(parts, diff->lines_by, cmp->keys, &cmp->lines);
+
+		if (error != NULL)
+		{
+			if (!parts->broken)
+				role_report_broken(diff->lines_role, error);
+			ec_binding_set_broken(diff->lines_role, error);
+			*skip = true;
+			return NULL;
+		}
+		if (parts->broken)
+			ec_binding_set_healed(diff->lines_role);
+	}
+	else if (diff->lines_role != NULL)
+	{
+		/* a shop that does not tell of the parts */
+		cmp->lines.desc = ec_role_tupdesc(ec_role_get(diff->lines_role));
+		cmp->lines.store = tuplestore_begin_heap(false, false, work_mem);
+	}
+	return shop_read(binding, "key", cmp->keys, &cmp->now);
 }
 
 /*
  * Read and compare one role under some keys (NULL: all).  Returns the error
- * that broke the role, or NULL.
+ * that broke the role, or NULL.  *skip: as role_read().
+ *
+ * Comparing can fail by what the shop has (a key too long for an index); that
+ * too must not hold up the other roles.
  */
 static ErrorData *
 role_compare(EcTick *tick, const EcDiff *diff, const EcBinding *binding,
-			 Datum *keys, int nkeys, bool silent)
+			 Datum *keys, int nkeys, bool silent, bool *skip)
 {
-	ArrayType  *array = NULL;
-	ShopNow		now = {0};
-	ShopNow		lines = {0};
+	Comparison	cmp = {diff};
 	ErrorData  *error;
-	const char *statement;
-	KeysLook	look;
+	const char *statement = diff->statement;
+	char	   *repeated = NULL;
+	int64		different;
 
 	if (keys != NULL)
-		array = construct_array(keys, nkeys, TEXTOID, -1, false, TYPALIGN_INT);
+		cmp.keys = construct_array(keys, nkeys, TEXTOID, -1, false, TYPALIGN_INT);
+	cmp.nkeys = nkeys;
+	cmp.at = tick->at;
+	cmp.silent = silent;
 
-	error = shop_read(binding, "key", array, &now);
-	if (error != NULL)
-		return error;
-	if (diff->lines_role != NULL)
+	error = role_read(&cmp, binding, skip);
+	if (error == NULL && !*skip)
+		error = keys_look(diff, &cmp.now, &different, &repeated);
+	if (error == NULL && !*skip && repeated != NULL)
 	{
-		EcBinding  *parts = ec_binding_get(diff->lines_role);
-
-		error = parts == NULL ? NULL : shop_read(parts, diff->lines_by, array, &lines);
-		if (error != NULL || parts == NULL)
-		{
-			/* compare without the parts; check_shop() tells that they are missing */
-			lines.desc = ec_role_tupdesc(ec_role_get(diff->lines_role));
-			lines.store = tuplestore_begin_heap(false, false, work_mem);
-			if (error != NULL)
-				ec_binding_set_broken(diff->lines_role, error);
-		}
-		else if (parts->broken)
-			ec_binding_set_healed(diff->lines_role);
+		statement = diff->repeated;
+		if (statement == NULL)
+			error = error_of_role(ERRCODE_CARDINALITY_VIOLATION,
+								  psprintf("the query of role \"%s\" returns key \"%s\" more than once",
+										   diff->role, repeated));
 	}
-
-	look = keys_look(&now);
-	statement = diff->one_row && look.repeated != NULL ? diff->repeated : diff->statement;
-	if (look.too_long > 0)
-		error = error_of_keys(ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-							  psprintf("the query of role \"%s\" returns a key of %d bytes, and keys have %d at most",
-									   diff->role, look.too_long, EC_KEY_MAX));
-	else if (statement == NULL)
-		error = error_of_keys(ERRCODE_CARDINALITY_VIOLATION,
-							  psprintf("the query of role \"%s\" returns key \"%s\" more than once",
-									   diff->role, look.repeated));
-	if (error != NULL)
+	if (error == NULL && !*skip)
 	{
-		tuplestore_end(now.store);
-		if (lines.store != NULL)
-			tuplestore_end(lines.store);
-		return error;
+		cmp.statement = psprintf(statement, seen_join(diff, keys != NULL, different == nkeys));
+		error = ec_try(comparison_run, &cmp, false);
 	}
-
-	tick->keys += keys == NULL ? now.nrows : nkeys;
-	tick->events += diff_run(diff, statement,
-							 seen_join(diff, keys != NULL, diff->one_row && look.different == nkeys),
-							 &now, &lines, array, nkeys, tick->at, silent);
-	tuplestore_end(now.store);
-	if (lines.store != NULL)
-		tuplestore_end(lines.store);
-	return NULL;
+	if (error == NULL && !*skip)
+	{
+		tick->keys += keys == NULL ? cmp.now.nrows : nkeys;
+		tick->events += cmp.events;
+	}
+	shop_forget(&cmp.now);
+	shop_forget(&cmp.lines);
+	return error;
 }
 
 /* Has the history of a role been loaded? */
@@ -534,6 +572,7 @@ role_run(EcTick *tick, RoleWork *rw)
 	const char *role = rw->diff->role;
 	EcBinding  *binding = ec_binding_get(role);
 	ErrorData  *error = NULL;
+	bool		skip = false;
 	bool		loaded;
 
 	if (binding == NULL)
@@ -554,26 +593,32 @@ role_run(EcTick *tick, RoleWork *rw)
 		rw->all = true;
 
 	if (rw->all)
-		error = role_compare(tick, rw->diff, binding, NULL, 0, !loaded || tick->silent);
+		error = role_compare(tick, rw->diff, binding, NULL, 0, !loaded || tick->silent, &skip);
 	else
 	{
+		MemoryContext chunk = AllocSetContextCreate(CurrentMemoryContext, "ecauto event keys",
+													ALLOCSET_DEFAULT_SIZES);
+
 		rw->nkeys = ec_keys_unique(rw->keys, rw->nkeys);
-		for (int i = 0; i < rw->nkeys && error == NULL; i += KEYS_PER_STATEMENT)
+		for (int i = 0; i < rw->nkeys && error == NULL && !skip; i += KEYS_PER_STATEMENT)
 		{
+			MemoryContext old;
+
 			CHECK_FOR_INTERRUPTS();
+			MemoryContextReset(chunk);
+			old = MemoryContextSwitchTo(chunk);
 			error = role_compare(tick, rw->diff, binding, rw->keys + i,
-								 Min(KEYS_PER_STATEMENT, rw->nkeys - i), false);
+								 Min(KEYS_PER_STATEMENT, rw->nkeys - i), false, &skip);
+			MemoryContextSwitchTo(old);
 		}
 	}
 
-	if (error != NULL)
+	if (error != NULL || skip)
 	{
-		if (!binding->broken)
-			ereport(LOG,
-					(errcode(error->sqlerrcode),
-					 errmsg("ecauto cannot read role \"%s\" any more: %s", role, error->message),
-					 errhint("SELECT * FROM ecauto.check_shop() says more; bind the role again with ecauto.bind_role().")));
-		ec_binding_set_broken(role, error);
+		if (error != NULL && !binding->broken)
+			role_report_broken(role, error);
+		if (error != NULL)
+			ec_binding_set_broken(role, error);
 		ec_binding_set_resync(role, true);
 		broken_seen[place] = GetCurrentTimestamp();
 		return;

@@ -66,7 +66,7 @@ typedef struct EcBinding
 {
 	const EcRole *role;
 	char	   *query;			/* one SELECT, no semicolon */
-	char	   *definer;		/* it runs as this role, if that still exists ... */
+	char	   *definer;		/* it runs as this role, if it still may ... */
 	char	   *search_path;	/* ... with this search_path */
 	char	  **types;			/* per canonical column: base type of what the query
 								 * returns, as SQL text; NULL if it has no such column */
@@ -104,12 +104,13 @@ extern char *ec_binding_statement(const EcBinding *binding);
 
 /*
  * For the rest of this domain: run a statement on the state as its owner,
- * while connected to SPI; the role that a stored piece of SQL runs as.
+ * while connected to SPI; the role that a stored piece of SQL runs as, with
+ * an error if it is gone or if the state may not act as it.
  */
 extern void ec_shop_state_run(const char *sql, int nargs, const Oid *types,
 							  const Datum *values, const char *nulls);
 extern Oid	ec_shop_definer(const char *name, const char *what);
-extern Oid	ec_binding_definer(const EcBinding *binding);
+extern void ec_binding_as(EcAs *as, const EcBinding *binding);
 
 extern TupleDesc ec_role_tupdesc(const EcRole *role);
 
@@ -151,24 +152,13 @@ extern bool ec_shop_attached(void);
 extern char *ec_shop_search_path(void);
 extern int64 ec_bind_role(const EcRole *role, const char *query, bool from_preset);
 
-/* ---- shop_try.c: run what may fail, and go on ---- */
-
-/*
- * Run something in a subtransaction.  NULL if it went well; else the error,
- * allocated in the current context, and nothing of what it did remains.  What
- * says nothing about the statement (cancel, shutdown, a conflict with
- * others, lack of memory) is raised again.  rollback: nothing remains in any case.
- */
-typedef void (*EcTryRun) (void *arg);
-extern ErrorData *ec_shop_try(EcTryRun run, void *arg, bool rollback);
-
 /* ---- shop_source.c: which tables tell that a key changed ---- */
 
 /*
  * Turn keys noted for a tap (a table and its noted column) into keys of the
  * roles that listen to it.  noted: text[]; NULL for "every key".  Calls add()
- * once per role with a text[] (or NULL for "every key").  A source whose
- * resolving query fails marks its role broken and is left out.
+ * once per source with a text[] (or NULL for "every key").  A source whose
+ * resolving query fails stands for every key, and is marked.
  */
 typedef void (*EcSourceAdd) (const char *role, ArrayType *keys, void *arg);
 extern void ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg);
@@ -206,7 +196,7 @@ typedef struct EcWriter
 {
 	const EcAction *action;
 	char	   *statement;
-	Oid			definer;		/* it runs as this role ... */
+	char	   *definer;		/* it runs as this role, if it still may ... */
 	char	   *search_path;	/* ... with this search_path */
 } EcWriter;
 
@@ -267,6 +257,12 @@ extern char *ec_preset_expand(const EcPreset *preset, const char *text);
 /* ---- shop_capture.c: the trigger ---- */
 
 extern void ec_capture_init(void);
-extern void ec_capture_flush(void); /* write this transaction's notes now */
+
+/* ---- shop_note.c: what a transaction has noted ---- */
+
+extern void ec_notes_init(void);
+extern void ec_note_add(int tap, const char *key, int len);
+extern void ec_notes_settle(void);
+extern void ec_notes_flush(void);	/* write this transaction's notes now */
 
 #endif							/* EC_SHOP_H */

@@ -82,7 +82,7 @@ reading_run(void *arg)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ec_as_definer(&as, ec_binding_definer(binding), binding->search_path);
+	ec_binding_as(&as, binding);
 	if (SPI_execute(psprintf("SELECT pg_catalog.count(*) FROM (%s) r", ec_binding_statement(binding)),
 					true, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not count the rows of role \"%s\"", binding->role->name);
@@ -116,7 +116,7 @@ ecauto_read_roles(PG_FUNCTION_ARGS)
 		ErrorData  *error = NULL;
 
 		if (reading.binding != NULL)
-			error = ec_shop_try(reading_run, &reading, true);
+			error = ec_try(reading_run, &reading, true);
 		values[0] = CStringGetTextDatum(ec_roles[i].name);
 		values[1] = BoolGetDatum(ec_roles[i].needed);
 		values[2] = BoolGetDatum(reading.binding != NULL);
@@ -206,8 +206,8 @@ preset_role_bind(ReturnSetInfo *result, const EcPreset *preset, const EcPresetRo
 		RoleReading reading = {by_hand};
 		ErrorData  *unread;
 
-		error = ec_shop_try(preset_sources_run, &bind, false);
-		unread = ec_shop_try(reading_run, &reading, true);
+		error = ec_try(preset_sources_run, &bind, false);
+		unread = ec_try(reading_run, &reading, true);
 		if (unread != NULL && role->role->needed)
 			ReThrowError(unread);
 		report_put(result, name, unread ? -1 : reading.rows, unread ? "broken" : "bound by hand",
@@ -215,7 +215,7 @@ preset_role_bind(ReturnSetInfo *result, const EcPreset *preset, const EcPresetRo
 		return;
 	}
 
-	error = ec_shop_try(preset_role_run, &bind, false);
+	error = ec_try(preset_role_run, &bind, false);
 	if (error == NULL)
 		report_put(result, name, bind.rows, "bound", NULL);
 	else if (role->role->needed)
@@ -261,7 +261,7 @@ preset_write_bind(ReturnSetInfo *result, const EcPreset *preset, const EcPresetW
 		report_put(result, write->action, -1, "bound by hand", NULL);
 		return;
 	}
-	error = ec_shop_try(preset_write_run, &bind, false);
+	error = ec_try(preset_write_run, &bind, false);
 	if (error != NULL)
 		report_put(result, write->action, -1, "missing", error->message);
 	else if (bind.note != NULL)
@@ -466,7 +466,7 @@ custom_bind(ReturnSetInfo *result, Jsonb *params)
 			report_put(result, role->name, -1, "missing", psprintf("switched off: %s", role->feature));
 			continue;
 		}
-		error = ec_shop_try(reading_run, &reading, true);
+		error = ec_try(reading_run, &reading, true);
 		if (error != NULL && role->needed)
 			ReThrowError(error);
 		report_put(result, role->name, error ? -1 : reading.rows, error ? "broken" : "bound by hand",

@@ -247,7 +247,7 @@ rows_check(const EcBinding *binding)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	PushActiveSnapshot(GetTransactionSnapshot());
-	ec_as_definer(&as, ec_binding_definer(binding), binding->search_path);
+	ec_binding_as(&as, binding);
 	if (SPI_execute(sql.data, true, 1) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not run the query of role \"%s\"", role->name);
 	ec_as_end(&as);

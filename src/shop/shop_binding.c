@@ -78,11 +78,16 @@ state_bool(int row, int column)
 
 /*
  * Look up the role that a piece of SQL runs as.  what names it for the error.
+ *
+ * SQL and definer are rows in tables of the state's owner, who can write there
+ * what he likes, and the worker is a superuser.  So he must be able to become
+ * the definer by himself: nobody gets rights here that he does not have.
  */
 Oid
 ec_shop_definer(const char *name, const char *what)
 {
 	Oid			definer = get_role_oid(name, true);
+	Oid			owner = ec_state_owner();
 
 	if (!OidIsValid(definer))
 		ereport(ERROR,
@@ -90,18 +95,26 @@ ec_shop_definer(const char *name, const char *what)
 				 errmsg("role \"%s\" does not exist", name),
 				 errdetail("The %s was bound by it and runs with its rights.", what),
 				 errhint("Bind it again as a role that may read the shop's tables.")));
+	if (!ec_may_become(owner, definer))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to run the %s as role \"%s\"", what, name),
+				 errdetail("Role \"%s\", the owner of schema \"%s\", could not SET ROLE to it.",
+						   GetUserNameFromId(owner, false), EC_STATE_SCHEMA),
+				 errhint("Run SET ROLE %s, then bind it again.",
+						 quote_identifier(GetUserNameFromId(owner, false)))));
 	return definer;
 }
 
 /*
- * The role that a binding's query runs as.  Errors: undefined_object if it is
- * gone, which breaks the role like any other error of its query.
+ * Act as the definer of a role's query until ec_as_end().
  */
-Oid
-ec_binding_definer(const EcBinding *binding)
+void
+ec_binding_as(EcAs *as, const EcBinding *binding)
 {
-	return ec_shop_definer(binding->definer,
-						   psprintf("query of role \"%s\"", binding->role->name));
+	ec_as_definer(as, ec_shop_definer(binding->definer,
+									  psprintf("query of role \"%s\"", binding->role->name)),
+				  binding->search_path);
 }
 
 EcBinding *
@@ -291,7 +304,7 @@ ec_binding_fetch(const EcBinding *binding, const char *by, ArrayType *keys, int6
 		/* read-only SPI runs on the active snapshot, which may be old */
 		CommandCounterIncrement();
 		PushActiveSnapshot(GetTransactionSnapshot());
-		ec_as_definer(&as, ec_binding_definer(binding), binding->search_path);
+		ec_binding_as(&as, binding);
 		if (keys != NULL && nkeys <= FEW_KEYS)
 			rc = SPI_execute_plan_extended(ec_plan(statement, 1, types), &options);
 		else

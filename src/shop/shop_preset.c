@@ -339,7 +339,7 @@ param_default(const EcPreset *preset, const EcPresetParam *param)
 
 	if (param->deflt[0] != '(')
 		return param->deflt;
-	error = ec_shop_try(param_ask, &question, true);
+	error = ec_try(param_ask, &question, true);
 	if (question.value == NULL)
 		ereport(ERROR,
 				(errcode(error ? error->sqlerrcode : ERRCODE_INVALID_PARAMETER_VALUE),

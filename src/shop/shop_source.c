@@ -43,6 +43,8 @@ PG_FUNCTION_INFO_V1(ecauto_resolve_source);
 typedef struct Resolver
 {
 	const char *role;
+	int64		source_id;
+	bool		broken;			/* did it fail last time? */
 	char	   *query;
 	char	   *definer;
 	char	   *search_path;
@@ -159,6 +161,26 @@ resolver_run(void *arg)
 
 /* ---- resolving what was noted ---- */
 
+/*
+ * Remember why the query of a source fails (NULL: it does not any more).
+ */
+static void
+source_set_broken(const Resolver *resolver, const ErrorData *error)
+{
+	static const Oid types[] = {INT8OID, TEXTOID};
+	Datum		values[2];
+	char		nulls[] = "  ";
+
+	values[0] = Int64GetDatum(resolver->source_id);
+	nulls[1] = error ? ' ' : 'n';
+	values[1] = error ? CStringGetTextDatum(error->message) : (Datum) 0;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_shop_state_run("UPDATE ecauto_data.source SET broken_message = $2 WHERE source_id = $1",
+					  2, types, values, nulls);
+	SPI_finish();
+}
+
 void
 ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg)
 {
@@ -170,7 +192,8 @@ ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	ec_shop_state_run("SELECT s.role, s.resolve, s.definer, s.search_path"
+	ec_shop_state_run("SELECT s.role, s.resolve, s.definer, s.search_path, s.source_id,"
+					  " s.broken_message IS NOT NULL"
 					  " FROM ecauto_data.source s WHERE s.tap = $1 ORDER BY s.source_id",
 					  1, types, &value, NULL);
 	n = SPI_processed;
@@ -182,7 +205,10 @@ ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg)
 		{
 			HeapTuple	tuple = SPI_tuptable->vals[i];
 			TupleDesc	desc = SPI_tuptable->tupdesc;
+			bool		isnull;
 
+			sources[i].source_id = DatumGetInt64(SPI_getbinval(tuple, desc, 5, &isnull));
+			sources[i].broken = DatumGetBool(SPI_getbinval(tuple, desc, 6, &isnull));
 			sources[i].role = SPI_getvalue(tuple, desc, 1);
 			sources[i].query = SPI_getvalue(tuple, desc, 2);
 			sources[i].definer = SPI_getvalue(tuple, desc, 3);
@@ -203,15 +229,17 @@ ec_source_resolve(int tap, ArrayType *noted, EcSourceAdd add, void *arg)
 			add(sources[i].role, noted, arg);
 			continue;
 		}
-		error = ec_shop_try(resolver_run, &sources[i], false);
-		if (error == NULL)
-			add(sources[i].role, sources[i].keys, arg);
-		else
-		{
-			/* whatever it would have found is found when the role heals */
-			ec_binding_set_broken(sources[i].role, error);
-			ec_binding_set_resync(sources[i].role, true);
-		}
+		error = ec_try(resolver_run, &sources[i], true);
+		if (error != NULL && !sources[i].broken)
+			ereport(LOG,
+					(errcode(error->sqlerrcode),
+					 errmsg("ecauto cannot tell any more which keys of role \"%s\" change: %s",
+							sources[i].role, error->message),
+					 errdetail("The resolving query of a source fails. All keys are compared instead."),
+					 errhint("SELECT * FROM ecauto.check_shop() says more; bind the source again with ecauto.bind_source().")));
+		if (error != NULL || sources[i].broken)
+			source_set_broken(&sources[i], error);
+		add(sources[i].role, error == NULL ? sources[i].keys : NULL, arg);
 	}
 }
 
@@ -418,7 +446,8 @@ ec_source_register(const EcRole *role, Oid relid, const char *column, const char
 					  " AND s.table_name = $3 AND s.key_column = $4 LIMIT 1),"
 					  " pg_catalog.nextval('ecauto_data.source_tap_seq')::pg_catalog.int4)"
 					  " ON CONFLICT (role, schema_name, table_name, key_column) DO UPDATE"
-					  " SET (resolve, definer, search_path, origin, bound_with) = ($5, $6, $7, $8, $9)",
+					  " SET (resolve, definer, search_path, origin, bound_with, broken_message)"
+					  " = ($5, $6, $7, $8, $9, NULL)",
 					  lengthof(types), types, values, nulls);
 	SPI_finish();
 	table_close(rel, NoLock);

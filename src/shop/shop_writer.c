@@ -160,7 +160,9 @@ writer_run(const EcWriter *writer, Datum *values, const char *nulls)
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
-	ec_as_definer(&as, writer->definer, writer->search_path);
+	ec_as_definer(&as, ec_shop_definer(writer->definer,
+									   psprintf("writer \"%s\"", writer->action->name)),
+				  writer->search_path);
 	rc = SPI_execute_plan(ec_plan(writer->statement, writer->action->nparams, writer->action->types),
 						  values, nulls, false, 0);
 	if (rc < 0)
@@ -174,7 +176,7 @@ writer_run(const EcWriter *writer, Datum *values, const char *nulls)
 
 /*
  * The writer bound to an action, allocated in the current context; NULL if
- * there is none.  Errors: undefined_object if its definer is gone.
+ * there is none.
  */
 EcWriter *
 ec_writer_get(const char *action)
@@ -197,8 +199,7 @@ ec_writer_get(const char *action)
 		writer = palloc0(sizeof(EcWriter));
 		writer->action = action_get(action);
 		writer->statement = SPI_getvalue(tuple, desc, 1);
-		writer->definer = ec_shop_definer(SPI_getvalue(tuple, desc, 2),
-										  psprintf("writer \"%s\"", action));
+		writer->definer = SPI_getvalue(tuple, desc, 2);
 		writer->search_path = SPI_getvalue(tuple, desc, 3);
 		MemoryContextSwitchTo(spi);
 	}
@@ -374,7 +375,7 @@ proof_try(Proof *proof, const EcWriter *writer, const char *role, const char *co
 		proof->outcome = PROOF_NO_ROW;
 		return;
 	}
-	error = ec_shop_try(proof_run, proof, true);
+	error = ec_try(proof_run, proof, true);
 	if (error != NULL)
 		ReThrowError(error);
 	if (proof->touched == 0)
@@ -492,7 +493,7 @@ writer_store(const EcWriter *writer, const char *note, bool from_preset)
 	char		nulls[] = "      ";
 	NameData	definer;
 
-	namestrcpy(&definer, GetUserNameFromId(writer->definer, false));
+	namestrcpy(&definer, writer->definer);
 	values[0] = CStringGetTextDatum(writer->action->name);
 	values[1] = CStringGetTextDatum(writer->statement);
 	values[2] = NameGetDatum(&definer);
@@ -527,7 +528,7 @@ ec_bind_write(const char *action, const char *statement, bool from_preset)
 	char	   *note;
 
 	writer.action = action_get(action);
-	writer.definer = GetUserId();
+	writer.definer = GetUserNameFromId(GetUserId(), false);
 	writer.search_path = ec_shop_search_path();
 	writer.statement = ec_statement_check(what, statement, parameter_setup,
 										  unconstify(EcAction *, writer.action));

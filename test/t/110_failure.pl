@@ -36,6 +36,30 @@ $holder->query_safe('ROLLBACK');
 $holder->quit;
 is($node->safe_psql('postgres', 'SELECT events FROM ecauto.tick()'), '1', 'costs nothing either');
 
+# a tick that takes the matter up and is then rolled back has not
+$node->safe_psql('postgres', 'ALTER TABLE ecauto_data.change_log RENAME TO hidden');
+$node->safe_psql('postgres', 'UPDATE s.stock SET qty = 9 WHERE variant_id = 1');
+$node->safe_psql('postgres', 'ALTER TABLE ecauto_data.hidden RENAME TO change_log');
+is($node->safe_psql('postgres', 'BEGIN; SELECT events FROM ecauto.tick(); ROLLBACK'), '1', 'a tick finds what was missed, and is rolled back');
+is($node->safe_psql('postgres', 'BEGIN; SAVEPOINT a; SELECT events FROM ecauto.tick(); ROLLBACK TO a; COMMIT'), '1', 'another one in a savepoint');
+is($node->safe_psql('postgres', 'SELECT events FROM ecauto.tick()'), '1', 'the next one finds it again');
+is($node->safe_psql('postgres', 'SELECT keys FROM ecauto.tick()'), '0', 'and that was it');
+
+# a tick that stays open does not stand in the way of the shop's migrations
+is($node->safe_psql('postgres', q{
+	UPDATE s.stock SET qty = 8 WHERE variant_id = 1;
+	BEGIN; SELECT events FROM ecauto.tick();
+	SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation WHERE l.pid = pg_backend_pid() AND c.relnamespace = 's'::regnamespace;
+	COMMIT}), "1\n0", 'nothing of the shop is locked once it is read');
+
+# what does not fit into work_mem is read from files
+is($node->safe_psql('postgres', q{
+	SET work_mem = '64kB';
+	INSERT INTO s.product SELECT i, 'A product of a long name, so that it takes some room ' || i FROM generate_series(1001, 21000) i;
+	SELECT events FROM ecauto.tick();
+	DELETE FROM s.product WHERE id > 1000;
+	SELECT events FROM ecauto.tick()}), "20000\n20000", 'a tick larger than its memory');
+
 # all of the state is gone
 $node->safe_psql('postgres', 'SET client_min_messages = warning; DROP SCHEMA ecauto_data CASCADE');
 is($node->safe_psql('postgres', 'UPDATE s.stock SET qty = 5 WHERE variant_id = 1; SELECT qty FROM s.stock WHERE variant_id = 1'), '5', 'no state at all');

@@ -20,7 +20,7 @@ sql('UPDATE s.stock SET qty = 1 WHERE variant_id = 1');
 is(sql('SELECT events FROM ecauto.tick()'), '1', 'other roles go on');
 is(sql("SELECT ok FROM ecauto.check_shop() WHERE role = 'order'"), 'f', 'the role is broken');
 like(sql("SELECT detail FROM ecauto.check_shop() WHERE role = 'order'"), qr/column "total" does not exist/, 'and check_shop() names the column');
-like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/cannot read role "order" any more: column "total" does not exist/, 'so does the server log');
+like(PostgreSQL::Test::Utils::slurp_file($node->logfile), qr/cannot follow role "order" any more: column "total" does not exist/, 'so does the server log');
 sql('UPDATE s.orders SET sent = $$none$$ WHERE id = 2');
 is(sql('SELECT events FROM ecauto.tick()'), '0', 'broken is broken');
 sql(q{SET search_path = s; SELECT ecauto.bind_role('order', $$

@@ -1,11 +1,15 @@
 /*-------------------------------------------------------------------------
  *
- * shop_try.c
- *		Run something of the shop's that may fail, and go on.
+ * core_try.c
+ *		Run something that may fail, and go on.
  *
  * A role query, a resolving query or a writer breaks when the shop's tables
  * change.  That is news about the shop, not an error of whoever happens to
  * run it.
+ *
+ * What only reads is best rolled back in any case: the locks it took on the
+ * shop's tables then go with it, instead of standing in the way of the shop's
+ * migrations until our transaction ends.
  *
  *-------------------------------------------------------------------------
  */
@@ -14,7 +18,7 @@
 #include "access/xact.h"
 #include "utils/resowner.h"
 
-#include "shop/shop.h"
+#include "core/core.h"
 
 /*
  * Does an error tell something about the statement that raised it?  Else it
@@ -35,8 +39,15 @@ error_is_lasting(const ErrorData *error)
 	}
 }
 
+/*
+ * Run something in a subtransaction.  NULL if it went well; else the error,
+ * allocated in the current context, and nothing of what it did remains.  What
+ * says nothing about the statement (cancel, shutdown, a conflict with others,
+ * lack of memory) is raised again.  rollback: nothing remains in any case, but
+ * for memory of the caller's.
+ */
 ErrorData *
-ec_shop_try(EcTryRun run, void *arg, bool rollback)
+ec_try(EcTryRun run, void *arg, bool rollback)
 {
 	MemoryContext context = CurrentMemoryContext;
 	ResourceOwner owner = CurrentResourceOwner;
