@@ -77,6 +77,8 @@ is($mail->{user}, 'shop', 'as that user');
 
 # ---- many ----
 $sink->reset;
+# what the guarded server refused may be due again just now
+sql(q{SELECT ecauto.cancel(id) FROM ecauto.messages() WHERE state IN ('queued', 'retry')});
 sql(q{SELECT ecauto.send_mail('c' || n || '@customer.example', 't', '{"subject": "s", "body": "b"}', key => 'bulk' || n) FROM generate_series(1, 2000) n});
 is(deliver(), '2000|0|0', 'many mails');
 is($sink->stats->{mails}, 2000, 'all there');
