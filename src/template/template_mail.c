@@ -184,7 +184,7 @@ mail_partial(EcPartials *self, const char *name, int name_len, const char **text
 void
 ec_mail_partials_load(EcMailPartials *partials, const EcMailTemplate *template, bool fresh)
 {
-	MemoryContext old = MemoryContextSwitchTo(GetMemoryChunkContext((void *) template));
+	MemoryContext result = GetMemoryChunkContext((void *) template);
 	List	   *names = list_copy(template->partials);
 
 	partials->base.find = mail_partial;
@@ -195,16 +195,19 @@ ec_mail_partials_load(EcMailPartials *partials, const EcMailTemplate *template, 
 	{
 		char	   *name = list_nth(names, i);
 		EcMailTemplate *found;
+		MemoryContext old;
 
 		if (template_named(partials->templates, name, strlen(name)) != NULL)
 			continue;
 		found = ec_mail_template_load(name, template->locale, fresh);
 		if (found == NULL)
 			continue;
-		partials->templates = lappend(partials->templates, found);
 		names = list_concat(names, found->partials);
+		/* only now: each call of SPI leaves us in its own context */
+		old = MemoryContextSwitchTo(result);
+		partials->templates = lappend(partials->templates, found);
+		MemoryContextSwitchTo(old);
 	}
-	MemoryContextSwitchTo(old);
 }
 
 /* ---- rendering ---- */

@@ -72,6 +72,12 @@ SELECT ecauto.check_template('order', '{"order": {}}');
 SELECT ecauto.check_template('orders', '{}');
 SELECT ecauto.check_template('order', '[]');
 
+-- ---- a session that has not seen them yet ----
+SELECT ecauto.create_template('long', 'Long', repeat('<p>{{customer.name}}</p>', 100) || '{{>footer}}');
+\c -
+\set SHOW_CONTEXT always
+SELECT count(m.html), right(min(m.html), 50) FROM generate_series(1, 100), ecauto.render_mail('long', '{"order": {"number": 1}, "customer": {"name": "Ann", "email": "a@b.example"}}') m;
+
 -- ---- rights ----
 CREATE ROLE regress_template_user;
 GRANT USAGE ON SCHEMA ecauto TO regress_template_user;
