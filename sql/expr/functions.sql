@@ -5,12 +5,12 @@ LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ecauto.check_condition(text, jsonb) IS
 'checks that a text is a condition over the rows of a scope ({"row": {"column": "type"}}) and returns it as it was understood, with types and brackets; else an error that points into the text';
 
-CREATE OR REPLACE FUNCTION ecauto.compile_condition(condition text, scope jsonb)
+CREATE OR REPLACE FUNCTION ecauto.compile_condition(condition text, scope jsonb, columns jsonb DEFAULT NULL, as_of text DEFAULT NULL)
 RETURNS text
 AS 'MODULE_PATHNAME', 'ecauto_compile_condition'
 LANGUAGE C STABLE PARALLEL RESTRICTED;
-COMMENT ON FUNCTION ecauto.compile_condition(text, jsonb) IS
-'the SQL of a condition, for a statement whose FROM items are called like the rows of the scope; for search_path pg_catalog';
+COMMENT ON FUNCTION ecauto.compile_condition(text, jsonb, jsonb, text) IS
+'the SQL of a condition, to be pasted into a statement that runs under search_path pg_catalog; columns: SQL that stands for a column ({"row.column": "sql"}), the name itself if nothing is said; as_of: SQL that stands for ecauto.now()';
 
 CREATE OR REPLACE FUNCTION ecauto.evaluate(condition text, scope jsonb, data jsonb, as_of timestamptz DEFAULT NULL)
 RETURNS boolean

@@ -155,7 +155,8 @@ check_tokens(Check *check)
 	core_YYSTYPE value;
 	YYLTYPE		location;
 	int			token;
-	int			before = 0;		/* the token before */
+	int			before = 0;		/* the token before, */
+	int			run = 0;		/* how often it came in a row */
 	int			copied = 0;		/* bytes of text in sql */
 	int			depth = 0;
 	int			nquotes = 0;
@@ -185,6 +186,15 @@ check_tokens(Check *check)
 					(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
 					 errmsg("condition is nested too deeply"),
 					 errdetail("More than %d brackets are open.", BRACKETS_MAX),
+					 check_position(check, location)));
+
+		/* NOT NOT NOT ... would fill the grammar's stack */
+		run = token == before ? run + 1 : 0;
+		if (run > EC_EXPR_MAX_DEPTH)
+			ereport(ERROR,
+					(errcode(ERRCODE_STATEMENT_TOO_COMPLEX),
+					 errmsg("condition is nested too deeply"),
+					 errdetail("The same word comes more than %d times in a row.", EC_EXPR_MAX_DEPTH),
 					 check_position(check, location)));
 
 		if (token == '.' && row_at >= 0)

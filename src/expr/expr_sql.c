@@ -49,19 +49,44 @@ values_argument(FunctionCallInfo fcinfo, const EcExpr *expr)
 	return ec_expr_values_from_jsonb(expr, data, PG_ARGISNULL(3) ? ec_now() : PG_GETARG_TIMESTAMPTZ(3));
 }
 
+/* EcExprColumnSql: what a jsonb object says under "row.column", else the name itself */
+static const char *
+column_of_object(const EcExprRow *row, const EcExprColumn *column, void *arg)
+{
+	Jsonb	   *columns = arg;
+	char	   *name = psprintf("%s.%s", row->name, column->name);
+	JsonbValue	value;
+
+	if (columns == NULL ||
+		getKeyJsonValueFromContainer(&columns->root, name, strlen(name), &value) == NULL)
+		return psprintf("%s.%s", quote_identifier(row->name), quote_identifier(column->name));
+	if (value.type != jbvString)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("SQL of column \"%s\" must be a string", name)));
+	return psprintf("(%s)", pnstrdup(value.val.string.val, value.val.string.len));
+}
+
 /*
- * ecauto.compile_condition(condition text, scope jsonb) returns text
+ * ecauto.compile_condition(condition text, scope jsonb, columns jsonb, as_of text) returns text
  */
 Datum
 ecauto_compile_condition(PG_FUNCTION_ARGS)
 {
+	Jsonb	   *columns = PG_ARGISNULL(2) ? NULL : PG_GETARG_JSONB_P(2);
+	const char *now_sql = PG_ARGISNULL(3) ? NULL : psprintf("(%s)", text_to_cstring(PG_GETARG_TEXT_PP(3)));
 	EcAs		as;
 	char	   *sql;
 
 	argument_require(fcinfo, 0, "condition");
 	argument_require(fcinfo, 1, "scope");
+	if (columns != NULL && !JB_ROOT_IS_OBJECT(columns))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("columns must be an object"),
+				 errhint("Such as: {\"customer.country\": \"c.country\"}")));
 	ec_expr_begin(&as, GetUserId());
-	sql = ec_expr_compile(condition_argument(fcinfo), NULL, NULL, NULL);
+	sql = ec_expr_compile(condition_argument(fcinfo), column_of_object, columns, now_sql);
 	ec_expr_end(&as);
 	PG_RETURN_TEXT_P(cstring_to_text(sql));
 }
