@@ -28,6 +28,11 @@
 #define EC_MODULE_MAGIC PG_MODULE_MAGIC
 #endif
 
+/* 18: what does not return is marked in front */
+#if PG_VERSION_NUM < 180000
+#define pg_noreturn pg_attribute_noreturn()
+#endif
+
 #include "utils/datetime.h"
 
 /* 16: DecodeDateTime() can tell which time zone name it did not know */

@@ -323,7 +323,7 @@ parameter_refuse(ParseState *pstate, ParamRef *param)
 			 parser_errposition(pstate, param->location)));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 row_unknown(ParseState *pstate, const EcExprScope *scope, const char *name, int location)
 {
 	const char **names = palloc(sizeof(char *) * (scope->nrows + 1));
@@ -345,7 +345,7 @@ row_unknown(ParseState *pstate, const EcExprScope *scope, const char *name, int 
 			 parser_errposition(pstate, location)));
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 column_unknown(ParseState *pstate, const EcExprRow *row, const char *name, int location)
 {
 	const char **names = palloc(sizeof(char *) * (row->ncolumns + 1));
@@ -368,7 +368,7 @@ column_unknown(ParseState *pstate, const EcExprRow *row, const char *name, int l
 }
 
 /* A bare name: it may be a row, a column of some row, or a word without quotes. */
-static void pg_attribute_noreturn()
+pg_noreturn static void
 name_bare(ParseState *pstate, const EcExprScope *scope, const char *name, int location)
 {
 	StringInfoData rows;

@@ -22,7 +22,7 @@
 
 #include "expr/expr.h"
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 data_malformed(const char *detail)
 {
 	ereport(ERROR,

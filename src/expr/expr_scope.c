@@ -74,7 +74,7 @@ jsonb_string(const JsonbValue *value)
 	return pnstrdup(value->val.string.val, value->val.string.len);
 }
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 scope_malformed(const char *detail)
 {
 	ereport(ERROR,
