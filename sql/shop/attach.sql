@@ -55,7 +55,8 @@ LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT t.tgrelid::regclass, t.tgname, (t.tgtype & 1) = 1, t.tgenabled = 'A',
-	(string_to_array(encode(t.tgargs, 'escape'), '\000'))[:t.tgnargs]
+	ARRAY(SELECT convert_from(decode(a.arg, 'escape'), getdatabaseencoding())
+		FROM unnest((string_to_array(encode(t.tgargs, 'escape'), '\000'))[:t.tgnargs]) WITH ORDINALITY a(arg, n) ORDER BY a.n)
 FROM pg_trigger t
 WHERE t.tgfoid = 'ecauto.capture()'::regprocedure AND t.tgparentid = 0
 $$;
@@ -113,72 +114,110 @@ COMMENT ON FUNCTION ecauto.capture_unasked(text) IS
 'part of attach_shop() and check_shop(): what to say of a role that makes events and has no source; NULL for others';
 REVOKE ALL ON FUNCTION ecauto.capture_unasked(text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION ecauto.install_capture()
+CREATE OR REPLACE FUNCTION ecauto.lock_shop(changed regclass[], dropped regclass[], patience interval)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+-- below deadlock_timeout: if the shop waits for us and we for the shop, we go
+SET lock_timeout = '400ms'
+AS $$
+DECLARE
+	until constant timestamptz := clock_timestamp() + patience;
+	stubborn regclass;
+BEGIN
+	LOOP
+		BEGIN
+			FOR stubborn IN
+				SELECT r FROM unnest(changed || dropped) r ORDER BY r::oid
+			LOOP
+				EXECUTE format('LOCK TABLE %s IN %s MODE', stubborn,
+					CASE WHEN stubborn = ANY (dropped) THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE ROW EXCLUSIVE' END);
+			END LOOP;
+			RETURN;
+		EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+			-- every lock is free again here
+			IF clock_timestamp() >= until THEN
+				RAISE EXCEPTION 'could not lock the shop''s tables'
+					USING ERRCODE = 'lock_not_available',
+						DETAIL = format('A transaction has kept table %s busy for %s seconds.', stubborn, round(extract(epoch FROM patience), 1)),
+						HINT = 'Try again when the shop is less busy, or raise lock_timeout.';
+			END IF;
+		END;
+		PERFORM pg_sleep(0.1 + random() / 5);
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ecauto.lock_shop(regclass[], regclass[], interval) IS
+'part of attach_shop() and detach_shop(): locks tables whose triggers change against writers, and those that lose one against everybody: all or none, letting go again and again, so that the shop neither waits long nor deadlocks with us';
+REVOKE ALL ON FUNCTION ecauto.lock_shop(regclass[], regclass[], interval) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.wanted_triggers()
+RETURNS TABLE (relation regclass, name name, each_row boolean, taps text[])
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH watched AS (
+	SELECT s.relation, array_agg(format('%s:%s:%s', s.tap, a.attnum, a.attname) ORDER BY s.tap) AS taps
+	FROM (SELECT DISTINCT s.tap, s.key_column, format('%I.%I', s.schema_name, s.table_name)::regclass AS relation
+		FROM ecauto_data.source s JOIN ecauto_data.role_binding b ON b.role = s.role) s
+	JOIN pg_attribute a ON a.attrelid = s.relation AND a.attname = s.key_column
+	GROUP BY s.relation)
+SELECT w.relation, 'ecauto_capture'::name, true, w.taps FROM watched w
+UNION ALL
+-- a partition can be truncated on its own
+SELECT DISTINCT ON (p.relid) p.relid, 'ecauto_capture_truncate'::name, false, w.taps
+FROM watched w, LATERAL (SELECT w.relation AS relid UNION SELECT t.relid FROM pg_partition_tree(w.relation) t) p
+ORDER BY 1, 2
+$$;
+COMMENT ON FUNCTION ecauto.wanted_triggers() IS
+'part of attach_shop(): the triggers that the sources ask for; columns as in ecauto.capture_triggers()';
+REVOKE ALL ON FUNCTION ecauto.wanted_triggers() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.install_capture(patience interval)
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET client_min_messages = warning
 AS $$
 DECLARE
-	wanted record;
+	missing record;
 	unwanted record;
-	part regclass;
-	args text;
-	watched integer := 0;
 BEGIN
-	-- tables that no source names any more
+	-- nothing is locked if all is as it should be
+	PERFORM ecauto.lock_shop(
+		ARRAY(SELECT DISTINCT w.relation FROM ecauto.wanted_triggers() w
+			WHERE NOT EXISTS (SELECT FROM ecauto.capture_triggers() t
+				WHERE (t.relation, t.name, t.each_row, t.always, t.taps) = (w.relation, w.name, w.each_row, true, w.taps))),
+		ARRAY(SELECT DISTINCT t.relation FROM ecauto.capture_triggers() t
+			WHERE NOT EXISTS (SELECT FROM ecauto.wanted_triggers() w WHERE (w.relation, w.name) = (t.relation, t.name))),
+		patience);
+
 	FOR unwanted IN
-		SELECT t.relation, t.name
-		FROM ecauto.capture_triggers() t
-		WHERE NOT EXISTS (
-			SELECT FROM ecauto_data.source s JOIN ecauto_data.role_binding b ON b.role = s.role
-			WHERE to_regclass(format('%I.%I', s.schema_name, s.table_name)) IN (
-				SELECT t.relation UNION ALL SELECT p.relid FROM pg_partition_ancestors(t.relation) p))
+		SELECT t.relation, t.name FROM ecauto.capture_triggers() t
+		WHERE NOT EXISTS (SELECT FROM ecauto.wanted_triggers() w WHERE (w.relation, w.name) = (t.relation, t.name))
 		ORDER BY t.relation::oid
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', unwanted.name, unwanted.relation);
 	END LOOP;
 
-	FOR wanted IN
-		SELECT s.relation, array_agg(format('%s:%s:%s', s.tap, a.attnum, a.attname) ORDER BY s.tap) AS taps
-		FROM (SELECT DISTINCT s.tap, s.key_column, format('%I.%I', s.schema_name, s.table_name)::regclass AS relation
-			FROM ecauto_data.source s JOIN ecauto_data.role_binding b ON b.role = s.role) s
-		JOIN pg_attribute a ON a.attrelid = s.relation AND a.attname = s.key_column
-		GROUP BY s.relation
-		ORDER BY s.relation::oid
+	FOR missing IN
+		SELECT w.relation, w.name, w.each_row, (SELECT string_agg(quote_literal(tap), ', ') FROM unnest(w.taps) tap) AS args
+		FROM ecauto.wanted_triggers() w
+		WHERE NOT EXISTS (SELECT FROM ecauto.capture_triggers() t
+			WHERE (t.relation, t.name, t.each_row, t.always, t.taps) = (w.relation, w.name, w.each_row, true, w.taps))
+		ORDER BY w.relation::oid
 	LOOP
-		watched := watched + 1;
-		SELECT string_agg(quote_literal(tap), ', ') INTO args FROM unnest(wanted.taps) tap;
-		-- nothing is locked if all is as it should be
-		IF NOT EXISTS (SELECT FROM ecauto.capture_triggers() t
-			WHERE t.relation = wanted.relation AND t.each_row AND t.always AND t.name = 'ecauto_capture' AND t.taps = wanted.taps)
-		THEN
-			EXECUTE format('DROP TRIGGER IF EXISTS ecauto_capture ON %s', wanted.relation);
-			EXECUTE format('CREATE TRIGGER ecauto_capture AFTER INSERT OR UPDATE OR DELETE ON %s
-				FOR EACH ROW EXECUTE FUNCTION ecauto.capture(%s)', wanted.relation, args);
-			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER ecauto_capture', wanted.relation);
-		END IF;
-		-- a partition can be truncated on its own
-		FOR part IN
-			SELECT wanted.relation
-			UNION
-			SELECT p.relid FROM pg_partition_tree(wanted.relation) p
-			ORDER BY 1
-		LOOP
-			CONTINUE WHEN EXISTS (SELECT FROM ecauto.capture_triggers() t
-				WHERE t.relation = part AND NOT t.each_row AND t.always AND t.name = 'ecauto_capture_truncate' AND t.taps = wanted.taps);
-			EXECUTE format('DROP TRIGGER IF EXISTS ecauto_capture_truncate ON %s', part);
-			EXECUTE format('CREATE TRIGGER ecauto_capture_truncate AFTER TRUNCATE ON %s
-				FOR EACH STATEMENT EXECUTE FUNCTION ecauto.capture(%s)', part, args);
-			EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER ecauto_capture_truncate', part);
-		END LOOP;
+		-- OR REPLACE, since DROP would lock out readers
+		EXECUTE format('CREATE OR REPLACE TRIGGER %I AFTER %s ON %s EXECUTE FUNCTION ecauto.capture(%s)', missing.name,
+			CASE WHEN missing.each_row THEN 'INSERT OR UPDATE OR DELETE' ELSE 'TRUNCATE' END,
+			missing.relation || CASE WHEN missing.each_row THEN ' FOR EACH ROW' ELSE ' FOR EACH STATEMENT' END, missing.args);
+		EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', missing.relation, missing.name);
 	END LOOP;
-	RETURN watched;
+	RETURN (SELECT count(*) FROM ecauto.wanted_triggers() w WHERE w.each_row);
 END
 $$;
-COMMENT ON FUNCTION ecauto.install_capture() IS
+COMMENT ON FUNCTION ecauto.install_capture(interval) IS
 'part of attach_shop(): makes the triggers on the shop''s tables what the sources say, and returns how many tables are watched';
-REVOKE ALL ON FUNCTION ecauto.install_capture() FROM PUBLIC;
+REVOKE ALL ON FUNCTION ecauto.install_capture(interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.require_shop(what text)
 RETURNS void
@@ -200,10 +239,10 @@ CREATE OR REPLACE FUNCTION ecauto.attach_shop(preset text, params jsonb DEFAULT 
 RETURNS TABLE (item text, rows bigint, state text, detail text)
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '10s'
 AS $$
 #variable_conflict use_column
 DECLARE
+	patience constant interval := coalesce(nullif(current_setting('lock_timeout')::interval, '0'), '10 s');
 	attached record;
 	again boolean;
 	before pg_snapshot;
@@ -252,7 +291,7 @@ BEGIN
 	ELSE
 		PERFORM ecauto.load_history();
 	END IF;
-	watched := ecauto.install_capture();
+	watched := ecauto.install_capture(patience);
 	IF pg_snapshot_xmax(pg_current_snapshot()) <> pg_snapshot_xmax(before) OR EXISTS (SELECT FROM pg_snapshot_xip(before)) THEN
 		UPDATE ecauto_data.role_binding SET resync = true WHERE NOT resync;
 	END IF;
@@ -273,14 +312,15 @@ CREATE OR REPLACE FUNCTION ecauto.detach_shop()
 RETURNS integer
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
-SET lock_timeout = '10s'
 AS $$
 DECLARE
+	patience constant interval := coalesce(nullif(current_setting('lock_timeout')::interval, '0'), '10 s');
 	capture record;
 	dropped integer := 0;
 BEGIN
 	PERFORM ecauto.require_shop('detach a shop');
 	PERFORM pg_advisory_xact_lock(25955, 1);
+	PERFORM ecauto.lock_shop('{}', ARRAY(SELECT DISTINCT t.relation FROM ecauto.capture_triggers() t), patience);
 	FOR capture IN
 		SELECT t.relation, t.name FROM ecauto.capture_triggers() t ORDER BY t.relation::oid, t.name
 	LOOP
