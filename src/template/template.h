@@ -80,8 +80,8 @@ extern EcTemplate *ec_template_parse(const char *text, int len, const char *what
  * Raises an error about the place pos of a text of len bytes; hint may be
  * NULL.  The detail names line and column (in characters, from 1).
  */
-extern void ec_template_error(int code, const char *text, int len, uint32 pos, const char *what,
-							  const char *message, const char *hint) pg_attribute_noreturn();
+pg_noreturn extern void ec_template_error(int code, const char *text, int len, uint32 pos,
+										  const char *what, const char *message, const char *hint);
 
 /* Name of an operation's tag as written, in the current context. */
 extern char *ec_template_op_name(const EcTemplate *template, const EcTemplateOp *op);

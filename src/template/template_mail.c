@@ -274,7 +274,7 @@ ec_mail_render(EcMailText *mail, const EcMailTemplate *template, EcMailPartials 
 }
 
 /* The caller is connected to SPI. */
-static void
+pg_noreturn static void
 raise_missing(const char *name, const char *locale)
 {
 	static const Oid types[] = {TEXTOID};

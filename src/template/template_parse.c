@@ -116,10 +116,7 @@ ec_template_error(int code, const char *text, int len, uint32 pos, const char *w
 			 hint ? errhint("%s", hint) : 0));
 }
 
-static void fail(const Parser *parser, uint32 pos, const char *message, const char *hint)
-	pg_attribute_noreturn();
-
-static void
+pg_noreturn static void
 fail(const Parser *parser, uint32 pos, const char *message, const char *hint)
 {
 	ec_template_error(ERRCODE_SYNTAX_ERROR, parser->text, parser->len, pos, parser->what,

@@ -402,7 +402,7 @@ ecauto_drop_template(PG_FUNCTION_ARGS)
 	static const Oid types[] = {TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	char	   *name = argument(fcinfo, 0);
 	Datum		values[3];
-	char		nulls[3] = "   ";
+	char		nulls[3] = {' ', ' ', ' '};
 	char	   *orphans;
 	uint64		dropped;
 
