@@ -39,13 +39,13 @@ keys='(SELECT DISTINCT variant_id FROM shop.stock ORDER BY 1 LIMIT 100000)'
 for round in $(seq "$ROUNDS"); do
 	note query "$(bare_query)"
 
-	run_sql -d shop -c "UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id IN $keys" \
-		-c "UPDATE shop.stock SET on_hand = on_hand - 1 WHERE variant_id IN $keys"
+	# there and back in one transaction: noted, and nothing differs
+	run_sql -d shop -c "BEGIN; UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id IN $keys;
+		UPDATE shop.stock SET on_hand = on_hand - 1 WHERE variant_id IN $keys; COMMIT"
 	note same "$(milliseconds 'SELECT * FROM ecauto.tick()')"
 
-	run_sql -d shop -c "UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id IN (SELECT variant_id FROM $keys x WHERE variant_id % 10 = 0)" \
-		-c "UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id IN (SELECT variant_id FROM $keys x WHERE variant_id % 10 <> 0)" \
-		-c "UPDATE shop.stock SET on_hand = on_hand - 1 WHERE variant_id IN (SELECT variant_id FROM $keys x WHERE variant_id % 10 <> 0)"
+	run_sql -d shop -c "BEGIN; UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id IN $keys;
+		UPDATE shop.stock SET on_hand = on_hand - 1 WHERE variant_id IN (SELECT variant_id FROM $keys x WHERE variant_id % 10 <> 0); COMMIT"
 	note tenth "$(milliseconds 'SELECT * FROM ecauto.tick()')"
 
 	run_sql -d shop -c "UPDATE shop.stock SET on_hand = on_hand + 1 WHERE variant_id IN $keys"
