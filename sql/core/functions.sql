@@ -66,6 +66,13 @@ BEGIN
 				HINT = 'Install the newer extension and run ALTER EXTENSION ecauto UPDATE.';
 	END IF;
 
+	IF have < latest AND owner IS NOT NULL AND owner <> current_user THEN
+		RAISE EXCEPTION 'ecauto must be set up by the owner of its state'
+			USING ERRCODE = 'insufficient_privilege',
+				DETAIL = format('Schema "ecauto_data" belongs to role "%s", and what is made now would belong to role "%s".', owner, current_user),
+				HINT = format('Run SET ROLE %I first.', owner);
+	END IF;
+
 	WHILE have < latest LOOP
 		have := have + 1;
 		EXECUTE format('SELECT ecauto.state_step_%s()', to_char(have, 'FM000'));

@@ -48,6 +48,8 @@ COMMENT ON FUNCTION ecauto.unidentify(text) IS
 CREATE OR REPLACE FUNCTION ecauto.drop_old_events(keep interval DEFAULT '13 months')
 RETURNS integer
 AS 'MODULE_PATHNAME', 'ecauto_drop_old_events'
-LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
+-- dropping waits for every transaction that has told an event, and makes those that tell one wait
+SET lock_timeout = '2s';
 COMMENT ON FUNCTION ecauto.drop_old_events(interval) IS
-'drops the monthly partitions of the event table that hold nothing younger than this, and returns how many; forgets identifiers and completed carts of that age too';
+'drops the monthly partitions of the event table that hold nothing younger than this, and returns how many; forgets identifiers and completed carts of that age too; gives up, to be run again, if a transaction holds the events for more than 2 seconds';

@@ -76,6 +76,7 @@ CREATE TABLE ecauto_data.seen_order (
 	fulfilment text,
 	raw_status text
 ) WITH (fillfactor = 70);
+CREATE INDEX seen_order_cart_idx ON ecauto_data.seen_order (cart_key) WHERE cart_key IS NOT NULL;
 COMMENT ON TABLE ecauto_data.seen_order IS 'orders as the last tick saw them';
 COMMENT ON COLUMN ecauto_data.seen_order.placed_total IS
 	'total when the order was placed: some shops set the total of a cancelled order to 0';

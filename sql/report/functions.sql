@@ -44,6 +44,11 @@ BEGIN
 	FROM ecauto_data.role_binding b WHERE b.broken_at IS NOT NULL;
 	RETURN NEXT;
 
+	item := 'capture gaps';
+	SELECT count(*)::text, string_agg(g.role || ': ' || g.gap, '; ' ORDER BY g.role, g.gap) INTO value, detail
+	FROM ecauto.capture_gaps() g WHERE EXISTS (SELECT FROM ecauto_data.shop);
+	RETURN NEXT;
+
 	item := 'changes waiting';
 	SELECT coalesce(sum(cardinality(l.keys)), 0)::text, CASE
 		WHEN count(*) = 0 THEN NULL

@@ -12,13 +12,18 @@
  */
 #include "compat/compat.h"
 
+#include "access/xact.h"
 #include "common/hashfn.h"
 #include "utils/hsearch.h"
 #include "utils/memutils.h"
 
 #include "core/core.h"
 
-/* above this many, all are thrown away: texts of dropped bindings pile up */
+/*
+ * Above this many, all are thrown away: texts of dropped bindings pile up.
+ * That waits for the next transaction, since what a plan calls may come here
+ * again, and then the plan must not go while it runs.
+ */
 #define PLANS_MAX 256
 
 typedef struct PlanEntry
@@ -30,6 +35,7 @@ typedef struct PlanEntry
 
 static HTAB *plans = NULL;
 static MemoryContext plan_context = NULL;
+static bool used_in_xact = false;
 
 static void
 plans_reset(void)
@@ -49,10 +55,24 @@ plans_reset(void)
 	plan_context = AllocSetContextCreate(TopMemoryContext, "ecauto plans", ALLOCSET_SMALL_SIZES);
 }
 
+static void
+plan_xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_ABORT || event == XACT_EVENT_PREPARE)
+		used_in_xact = false;
+}
+
 static HTAB *
 plans_table(void)
 {
-	if (plans == NULL || hash_get_num_entries(plans) >= PLANS_MAX)
+	static bool registered = false;
+
+	if (!registered)
+	{
+		RegisterXactCallback(plan_xact_callback, NULL);
+		registered = true;
+	}
+	if (plans == NULL || (!used_in_xact && hash_get_num_entries(plans) >= PLANS_MAX))
 	{
 		HASHCTL		ctl = {0};
 
@@ -62,6 +82,7 @@ plans_table(void)
 		ctl.hcxt = plan_context;
 		plans = hash_create("ecauto plans", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 	}
+	used_in_xact = true;
 	return plans;
 }
 
@@ -78,6 +99,7 @@ ec_plan(const char *text, int nargs, const Oid *argtypes)
 	uint64		hash = hash_bytes_extended((const unsigned char *) text, (int) len, 0);
 	PlanEntry  *entry;
 	SPIPlanPtr	plan;
+	char	   *copy;
 	bool		found;
 
 	for (int i = 0; i < nargs; i++)
@@ -93,15 +115,15 @@ ec_plan(const char *text, int nargs, const Oid *argtypes)
 			 SPI_result_code_string(SPI_result), text);
 
 	/* preparing can run user code, and so come here again */
-	entry = hash_search(plans_table(), &hash, HASH_ENTER, &found);
-	if (found)
-	{
-		SPI_freeplan(entry->plan);
-		pfree(entry->text);
-	}
-	entry->plan = NULL;
-	entry->text = MemoryContextStrdup(plan_context, text);
+	entry = hash_search(plans_table(), &hash, HASH_FIND, NULL);
+	if (entry != NULL && strcmp(entry->text, text) == 0)
+		return entry->plan;
+
+	copy = MemoryContextStrdup(plan_context, text);
+	entry = hash_search(plans, &hash, HASH_ENTER, &found);
 	SPI_keepplan(plan);
+	/* of two texts with one hash, the later stays; the other may be running */
+	entry->text = copy;
 	entry->plan = plan;
 	return plan;
 }

@@ -48,5 +48,6 @@ extern int	ec_keys_unique(Datum *keys, int nkeys);
 
 /* ---- event_partition.c ---- */
 extern void ec_event_partition_ensure(TimestampTz at);
+extern void ec_event_partition_ensure_ahead(TimestampTz at);
 
 #endif							/* EC_EVENT_H */

@@ -273,7 +273,9 @@ static const char order_statement[] =
 
 /*
  * A cart that the shop no longer has was changed to nothing, unless an order
- * came of it.  Completed carts are not compared any more.
+ * came of it.  Completed carts are not compared any more, nor begun with: one
+ * whose order is known was completed before ecauto was attached, or so long
+ * ago that it has been forgotten.
  */
 static const char cart_statement[] =
 	"WITH l AS MATERIALIZED (\n"
@@ -291,10 +293,13 @@ static const char cart_statement[] =
 	"    o.customer_key AS o_customer_key, o.email AS o_email, o.currency AS o_currency,\n"
 	"    o.total AS o_total, o.last_activity AS o_last_activity, o.lines AS o_lines\n"
 	"  FROM n %s o ON n.key = o.key\n"
-	"  WHERE o.completed_at IS NULL AND (n.key IS NULL OR o.key IS NULL\n"
-	"    OR (n.customer_key, n.email, n.currency, n.total, n.last_activity, n.lines)\n"
+	"  WHERE o.completed_at IS NULL AND (n.key IS NULL\n"
+	"    OR (o.key IS NULL AND NOT EXISTS (\n"
+	"      SELECT FROM ecauto_data.seen_order p WHERE p.cart_key = n.key))\n"
+	"    OR (o.key IS NOT NULL AND\n"
+	"      (n.customer_key, n.email, n.currency, n.total, n.last_activity, n.lines)\n"
 	"      IS DISTINCT FROM\n"
-	"      (o.customer_key, o.email, o.currency, o.total, o.last_activity, o.lines))),\n"
+	"      (o.customer_key, o.email, o.currency, o.total, o.last_activity, o.lines)))),\n"
 	"added AS (INSERT INTO ecauto_data.seen_cart (key, customer_key, email, currency, total,\n"
 	"    last_activity, lines, changed_at)\n"
 	"  SELECT key, n_customer_key, n_email, n_currency, n_total, n_last_activity, n_lines,\n"

@@ -8,6 +8,10 @@
  * SHARE UPDATE EXCLUSIVE on the parent where CREATE TABLE ... PARTITION OF
  * would take ACCESS EXCLUSIVE and so wait for, and hold up, every reader.
  *
+ * Who makes one holds up others who need it until his transaction ends.  So a
+ * tick makes the next month's ahead, and a transaction of the shop that calls
+ * track() rarely has to.
+ *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
@@ -82,12 +86,25 @@ ec_event_partition_ensure(TimestampTz at)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
+	/* the caller's default may be a tablespace that is not for the owner */
+	(void) set_config_option("default_tablespace", "", PGC_USERSET, PGC_S_SESSION,
+							 GUC_ACTION_SAVE, true, 0, false);
 	execute(psprintf("CREATE TABLE ecauto_data.%s (LIKE ecauto_data.event INCLUDING DEFAULTS)", name));
 	execute(psprintf("ALTER TABLE ecauto_data.event ATTACH PARTITION ecauto_data.%s "
 					 "FOR VALUES FROM ('%04d-%02d-01 00:00:00+00') TO ('%04d-%02d-01 00:00:00+00')",
 					 name, month / 12, month % 12 + 1, (month + 1) / 12, (month + 1) % 12 + 1));
 	ec_as_end(&as);
 	SPI_finish();
+}
+
+/*
+ * Make the partition of this time and of the month after it.
+ */
+void
+ec_event_partition_ensure_ahead(TimestampTz at)
+{
+	ec_event_partition_ensure(at);
+	ec_event_partition_ensure(at + 31 * USECS_PER_DAY);
 }
 
 /*

@@ -665,7 +665,7 @@ ec_event_tick(EcTick *tick)
 		ec_source_resolve(notes->tap, keys, work_add, &work);
 	}
 
-	ec_event_partition_ensure(tick->at);
+	ec_event_partition_ensure_ahead(tick->at);
 	ec_uuid_next(tick->first_event);
 	role_context = AllocSetContextCreate(context, "ecauto event role", ALLOCSET_DEFAULT_SIZES);
 	for (int i = 0; i < ec_ndiffs; i++)

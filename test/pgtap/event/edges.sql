@@ -1,7 +1,7 @@
 -- Each edge in the shop's tables becomes exactly one event, whatever the number of writes.
 BEGIN;
 \ir shop.psql
-SELECT plan(46);
+SELECT plan(49);
 
 SELECT is(news(), '', 'attaching loads history silently');
 SELECT is(news(), '', 'and there is nothing more to say');
@@ -112,6 +112,17 @@ INSERT INTO orders (id, customer_id, total, cart_id) VALUES (9, 1, 90, 1);
 UPDATE cart SET done = true WHERE id = 1;
 SELECT is(news(), 'order.placed(9) cart.completed(1) cart.changed(2)', 'an order completes its cart; a deleted one changes to nothing');
 SELECT is(news(), '', 'and all is said');
+
+-- a shop that keeps the carts of old orders
+DELETE FROM ecauto_data.role_seen;
+DELETE FROM ecauto_data.seen_cart;
+DELETE FROM ecauto_data.seen_order;
+UPDATE cart SET done = false;
+INSERT INTO cart VALUES (3, 3, 'c3@shop.example');
+SELECT is(ecauto.resync(), 0::bigint, 'loaded anew');
+SELECT results_eq('SELECT key FROM ecauto_data.seen_cart WHERE completed_at IS NULL', $$ VALUES ('3' COLLATE "C") $$, 'a cart that became an order before is not open');
+UPDATE cart SET touched = '2026-03-03';
+SELECT is(news(), 'cart.changed(3)', 'nor does it change');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -1,7 +1,7 @@
 -- status() names what is wrong and what to do about it.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(11);
+SELECT plan(13);
 
 SELECT is((SELECT value FROM ecauto.status() WHERE item = 'state'), '1', 'the state has its version');
 SELECT matches((SELECT value FROM ecauto.status() WHERE item = 'shop'), '^custom', 'the shop is attached');
@@ -9,6 +9,10 @@ SELECT is((SELECT value || coalesce(detail, '') FROM ecauto.status() WHERE item 
 SELECT is((SELECT value || coalesce(detail, '') FROM ecauto.status() WHERE item = 'changes waiting'), '0', 'nothing waits');
 SELECT is((SELECT value FROM ecauto.status() WHERE item = 'tick worker'), 'not running', 'no worker serves this database');
 SELECT matches((SELECT detail FROM ecauto.status() WHERE item = 'tick worker'), 'ecauto\.databases and reload, or call ecauto\.tick\(\)', 'which can be mended');
+
+SELECT is((SELECT value || coalesce(detail, '') FROM ecauto.status() WHERE item = 'capture gaps'), '0', 'every table is watched');
+DROP TRIGGER ecauto_capture ON orders;
+SELECT is((SELECT detail FROM ecauto.status() WHERE item = 'capture gaps'), 'order: table "s.orders" has no capture trigger; attach the shop again', 'a table that is not');
 
 ALTER TABLE stock RENAME COLUMN qty TO quantity;
 UPDATE stock SET quantity = 1;
