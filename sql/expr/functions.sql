@@ -12,6 +12,13 @@ LANGUAGE C STABLE PARALLEL RESTRICTED;
 COMMENT ON FUNCTION ecauto.compile_condition(text, jsonb, jsonb, text) IS
 'the SQL of a condition, to be pasted into a statement that runs under search_path pg_catalog; columns: SQL that stands for a column ({"row.column": "sql"}), the name itself if nothing is said; as_of: SQL that stands for ecauto.now()';
 
+CREATE OR REPLACE FUNCTION ecauto.condition_self_contained(condition text, scope jsonb)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ecauto_condition_self_contained'
+LANGUAGE C STABLE PARALLEL RESTRICTED;
+COMMENT ON FUNCTION ecauto.condition_self_contained(text, jsonb) IS
+'does a condition compute over the rows in scope alone, by functions of the server that give the same whoever calls them; such a condition is evaluated in one statement with ecauto''s own tables';
+
 CREATE OR REPLACE FUNCTION ecauto.evaluate(condition text, scope jsonb, data jsonb, as_of timestamptz DEFAULT NULL)
 RETURNS boolean
 AS 'MODULE_PATHNAME', 'ecauto_evaluate'

@@ -17,6 +17,13 @@
  * the definer and under settings that are the same for everybody, so that a
  * condition means today what it meant when it was written.
  *
+ * The definer may not read tables of ecauto_data.  Most conditions are
+ * self-contained, though: they compute over the rows in scope by the server's
+ * own harmless functions, so it does not matter who runs them, and one
+ * statement can join them to our tables between ec_expr_begin_as_owner() and
+ * ec_expr_end().  Others get their rows from the caller as parameters, such as
+ * FROM unnest($1::text[], $2::numeric[]) AS ec_c(country, total), all at once.
+ *
  *-------------------------------------------------------------------------
  */
 #ifndef EC_EXPR_H
@@ -85,16 +92,19 @@ typedef struct EcExpr
 	EcExprParam *params;
 	bool		uses_now;		/* does it ask ecauto.now()? */
 	bool		has_subquery;
+	bool		self_contained; /* does it not matter who runs it?  see expr_safe.c */
 } EcExpr;
 
 extern void ec_expr_begin(EcAs *as, Oid definer);
+extern void ec_expr_begin_as_owner(EcAs *as);
 extern void ec_expr_end(EcAs *as);
 extern EcExpr *ec_expr_check(const char *text, const EcExprScope *scope);
 
 /* ---- expr_safe.c ---- */
 
 struct ParseState;
-extern void ec_expr_safe(struct ParseState *pstate, const EcExprScope *scope, Node *raw, Node *tree);
+extern void ec_expr_safe(struct ParseState *pstate, const EcExprScope *scope, Node *raw, Node *tree,
+						 bool *self_contained);
 extern Node *ec_expr_replace_now(Node *tree, bool *found);
 
 /* ---- expr_compile.c ---- */

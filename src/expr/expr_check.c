@@ -53,12 +53,11 @@ typedef struct Check
 } Check;
 
 /*
- * Be the definer, in the setting that conditions are checked and run in: only
- * the server's own functions and operators are found by bare name, dates are
- * written and read in one way, days are the shop's.
+ * The settings that conditions are checked and run in: dates are written and
+ * read in one way, days are the shop's.  They end with *as.
  */
-void
-ec_expr_begin(EcAs *as, Oid definer)
+static void
+settings_begin(void)
 {
 	static const char *const settings[][2] = {
 		{"datestyle", "ISO, YMD"},	/* 03/04/2026 is an error, not March */
@@ -70,7 +69,6 @@ ec_expr_begin(EcAs *as, Oid definer)
 	};
 	const char *timezone = ec_guc_timezone;
 
-	ec_as_definer(as, definer, "pg_catalog, pg_temp");
 	for (int i = 0; i < lengthof(settings); i++)
 		(void) set_config_option(settings[i][0], settings[i][1], PGC_USERSET, PGC_S_SESSION,
 								 GUC_ACTION_SAVE, true, 0, false);
@@ -78,6 +76,28 @@ ec_expr_begin(EcAs *as, Oid definer)
 		timezone = GetConfigOptionResetString("timezone");
 	(void) set_config_option("timezone", timezone, PGC_USERSET, PGC_S_SESSION,
 							 GUC_ACTION_SAVE, true, 0, false);
+}
+
+/*
+ * Be the definer of a condition until ec_expr_end().  Only the server's own
+ * functions and operators are found by bare name.
+ */
+void
+ec_expr_begin(EcAs *as, Oid definer)
+{
+	ec_as_definer(as, definer, "pg_catalog, pg_temp");
+	settings_begin();
+}
+
+/*
+ * Be the owner of the state until ec_expr_end(), to run self-contained
+ * conditions, and no others, over tables in ecauto_data.
+ */
+void
+ec_expr_begin_as_owner(EcAs *as)
+{
+	ec_as_state_owner(as);
+	settings_begin();
 }
 
 void
@@ -527,8 +547,8 @@ ec_expr_check(const char *text, const EcExprScope *scope)
 	assign_expr_collations(pstate, tree);
 
 	expr->has_subquery = pstate->p_hasSubLinks;
-	ec_expr_safe(pstate, scope, raw, tree);
 	expr->tree = ec_expr_replace_now(tree, &expr->uses_now);
+	ec_expr_safe(pstate, scope, raw, expr->tree, &expr->self_contained);
 
 	free_parsestate(pstate);
 	error_context_stack = callback.previous;

@@ -9,6 +9,12 @@
  * over rows other than those in scope unless it says so in a subquery, and
  * reads nothing that its definer may not read.
  *
+ * On the way we note whether it is self-contained: all it calls is the server's
+ * and gives the same whoever calls it.  That is true of immutable functions,
+ * and of the stable ones that depend on the time zone or on the style of
+ * dates, which are fixed while conditions run.  It is not of those that read
+ * settings, catalogs or tables (current_setting(), table_to_xml()).
+ *
  * The tree is looked at twice: as it was written, to be able to point at the
  * place, and after rewriting, since a view can hold what the text does not.
  *
@@ -19,6 +25,7 @@
 #include "access/table.h"
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
+#include "catalog/pg_namespace.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
@@ -47,6 +54,7 @@ typedef struct Safe
 	Node	   *raw;
 	List	   *literals;		/* locations of literals such as 'now' */
 	Node	   *node;			/* whose functions are looked at */
+	bool		self_contained;
 } Safe;
 
 /* Inside ereport(). */
@@ -57,6 +65,43 @@ safe_position(Safe *safe, int location)
 }
 
 /* ---- functions ---- */
+
+/* Is it a date, a time or an interval? */
+static bool
+type_is_calendar(Oid type)
+{
+	char		category = TYPCATEGORY_INVALID;
+	bool		preferred;
+
+	get_type_category_preferred(type, &category, &preferred);
+	return category == TYPCATEGORY_DATETIME || category == TYPCATEGORY_TIMESPAN;
+}
+
+/* Does a function that is not volatile give the same whoever calls it? */
+static bool
+function_is_impersonal(Oid function)
+{
+	Oid		   *types;
+	int			nargs;
+	bool		calendar;
+
+	if (get_func_namespace(function) != PG_CATALOG_NAMESPACE)
+		return false;
+	if (func_volatile(function) == PROVOLATILE_IMMUTABLE)
+		return true;
+	/* stable: what depends on settings of date and time, but on nothing else */
+	calendar = type_is_calendar(get_func_signature(function, &types, &nargs));
+	for (int i = 0; i < nargs; i++)
+	{
+		if (type_is_calendar(types[i]))
+			calendar = true;
+		else if (types[i] != TEXTOID && types[i] != CSTRINGOID && types[i] != INT4OID &&
+				 types[i] != OIDOID && types[i] != BOOLOID)
+			return false;
+	}
+	/* OID is the second argument of an input function, else it names an object */
+	return calendar && nargs > 0 && (types[0] != OIDOID);
+}
 
 /* check_functions_in_node() calls this for each function a node calls itself */
 static bool
@@ -105,6 +150,8 @@ function_check(Oid function, void *arg)
 				 errdetail("A condition runs as its definer, \"%s\".",
 						   GetUserNameFromId(GetUserId(), false)),
 				 safe_position(safe, location)));
+	if (!function_is_impersonal(function))
+		safe->self_contained = false;
 	return false;
 }
 
@@ -282,6 +329,9 @@ safe_walker(Node *node, Safe *safe)
 				 errmsg("condition cannot use current_date, current_timestamp and their like"),
 				 errhint(CLOCK_HINT " The day is ecauto.now()::date."),
 				 safe_position(safe, exprLocation(node))));
+	/* current_user and its like; rows of tables */
+	if (IsA(node, SQLValueFunction) || IsA(node, SubLink))
+		safe->self_contained = false;
 	if (IsA(node, NextValueExpr))
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -320,12 +370,13 @@ set_walker(Node *node, int *location)
 
 /*
  * Refuse what a condition must not do; raw is the tree before analysis.  The
- * current user is the definer.  Errors: see ec_expr_check().
+ * current user is the definer.  *self_contained: see above.  Errors: see ec_expr_check().
  */
 void
-ec_expr_safe(ParseState *pstate, const EcExprScope *scope, Node *raw, Node *tree)
+ec_expr_safe(ParseState *pstate, const EcExprScope *scope, Node *raw, Node *tree,
+			 bool *self_contained)
 {
-	Safe		safe = {pstate, scope, raw, NIL, NULL};
+	Safe		safe = {pstate, scope, raw, NIL, NULL, true};
 
 	if (pstate->p_hasAggs)
 		ereport(ERROR,
@@ -351,6 +402,7 @@ ec_expr_safe(ParseState *pstate, const EcExprScope *scope, Node *raw, Node *tree
 
 	(void) literal_walker(raw, &safe);
 	(void) safe_walker(tree, &safe);
+	*self_contained = safe.self_contained;
 
 	if (pstate->p_hasSubLinks)
 	{

@@ -18,6 +18,7 @@
 
 PG_FUNCTION_INFO_V1(ecauto_check_condition);
 PG_FUNCTION_INFO_V1(ecauto_compile_condition);
+PG_FUNCTION_INFO_V1(ecauto_condition_self_contained);
 PG_FUNCTION_INFO_V1(ecauto_evaluate);
 PG_FUNCTION_INFO_V1(ecauto_explain_condition);
 PG_FUNCTION_INFO_V1(ecauto_condition_changes_at);
@@ -108,6 +109,23 @@ ecauto_check_condition(PG_FUNCTION_ARGS)
 	text = ec_expr_text(expr);
 	ec_expr_end(&as);
 	PG_RETURN_TEXT_P(cstring_to_text(text));
+}
+
+/*
+ * ecauto.condition_self_contained(condition text, scope jsonb) returns boolean
+ */
+Datum
+ecauto_condition_self_contained(PG_FUNCTION_ARGS)
+{
+	EcAs		as;
+	bool		self_contained;
+
+	argument_require(fcinfo, 0, "condition");
+	argument_require(fcinfo, 1, "scope");
+	ec_expr_begin(&as, GetUserId());
+	self_contained = condition_argument(fcinfo)->self_contained;
+	ec_expr_end(&as);
+	PG_RETURN_BOOL(self_contained);
 }
 
 /*

@@ -5,7 +5,7 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL ecauto.timezone = 'UTC';
 SET LOCAL timezone = 'UTC';
-SELECT plan(20);
+SELECT plan(22);
 
 CREATE SCHEMA t;
 SET LOCAL search_path = t, public;
@@ -59,6 +59,20 @@ SELECT is(ecauto.compile_condition($$order.total > 5 AND customer.at < ecauto.no
 SELECT is(ecauto.compile_condition($$"Big Row"."a ""b""" > 5$$, '{"Big Row": {"a \"b\"": "integer"}}'), '("Big Row"."a ""b""" > 5)', 'quoted where they must be');
 SELECT throws_ok($$ SELECT ecauto.compile_condition('true', scope(), '[]') $$, '22023', 'columns must be an object', 'columns are an object');
 SELECT throws_ok($$ SELECT ecauto.compile_condition('customer.age > 5', scope(), '{"customer.age": 5}') $$, '22023', 'SQL of column "customer.age" must be a string', 'of strings');
+
+-- what may run as anybody, since it gives the same to everybody
+CREATE FUNCTION own(int) RETURNS boolean LANGUAGE sql IMMUTABLE AS 'SELECT true';
+CREATE TABLE kind (condition text, self_contained boolean);
+INSERT INTO kind VALUES ($$customer.country = 'PL' AND order.total >= 50 AND NOT customer.age IN (1, 2)$$, true), ($$lower(customer.country) LIKE 'p%'$$, true),
+	($$customer.at >= ecauto.now() - interval '1 month' AND customer.at::date > '2026-01-01'$$, true), ($$to_char(customer.at, 'MM-DD') = '02-29'$$, true),
+	($$date_part('year', age(ecauto.now(), customer.at)) > 5$$, true), ($$customer.country::timestamptz < ecauto.now()$$, true), ($$customer.at::text = 'x'$$, true),
+	($$customer.country = current_user$$, false), ($$current_setting('a.b', true) = 'x'$$, false), ($$t.own(customer.age)$$, false),
+	($$EXISTS (SELECT FROM t.candidate)$$, false), ($$has_table_privilege('t.candidate', 'SELECT')$$, false),
+	($$table_to_xml('t.candidate', true, false, '') IS NULL$$, false), ($$obj_description(5, 'pg_class') IS NULL$$, false),
+	($$pg_stat_get_last_vacuum_time(customer.age::oid) < ecauto.now()$$, false), ($$pg_postmaster_start_time() < ecauto.now()$$, false);
+SELECT is_empty($$ SELECT condition FROM kind WHERE self_contained <> ecauto.condition_self_contained(condition, scope()) $$, 'self-contained or not');
+SELECT is((SELECT count(*) FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang
+	WHERE p.pronamespace = 'pg_catalog'::regnamespace AND p.provolatile = 'i' AND l.lanname NOT IN ('internal', 'c', 'sql')), 0::bigint, 'the server''s immutable functions are its own');
 
 -- text as understood
 CREATE TABLE written (condition text);
