@@ -18,10 +18,12 @@ SET ecauto.timezone = 'Europe/Warsaw';
 SET ecauto.timezone = 'Europe/Atlantis';
 SHOW ecauto.timezone;
 
--- limits
+-- limits; the words differ between server versions
+\set VERBOSITY sqlstate
 SET ecauto.settle_time = -1;
 SET ecauto.settle_time = '2h';
 SET ecauto.max_payload = 0;
+\set VERBOSITY default
 SET ecauto.no_such_setting = 1;
 
 -- what only the server's configuration may set
