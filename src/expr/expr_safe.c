@@ -99,8 +99,20 @@ function_is_impersonal(Oid function)
 				 types[i] != OIDOID && types[i] != BOOLOID)
 			return false;
 	}
-	/* OID is the second argument of an input function, else it names an object */
-	return calendar && nargs > 0 && (types[0] != OIDOID);
+	/* behind another argument they belong to an input function, else they name something */
+	return calendar && nargs > 0 && types[0] != OIDOID && types[0] != INT4OID;
+}
+
+/* Input of this type, and conversion to it, take the offset of today. */
+static void
+timetz_refuse(Safe *safe, int location)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+			 errmsg("condition cannot use type time with time zone"),
+			 errdetail("It looks at the system's clock for the daylight saving of the day."),
+			 errhint("Use time, such as: (ecauto.now() AT TIME ZONE 'Europe/Warsaw')::time >= '09:00'"),
+			 safe_position(safe, location)));
 }
 
 /* check_functions_in_node() calls this for each function a node calls itself */
@@ -135,6 +147,8 @@ function_check(Oid function, void *arg)
 		default:
 			break;
 	}
+	if (get_func_rettype(function) == TIMETZOID)
+		timetz_refuse(safe, location);
 	if (func_volatile(function) == PROVOLATILE_VOLATILE)
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
@@ -343,7 +357,11 @@ safe_walker(Node *node, Safe *safe)
 						format_type_be(((CoerceToDomain *) node)->resulttype)),
 				 safe_position(safe, exprLocation(node))));
 	if (IsA(node, Const))
+	{
+		if (((Const *) node)->consttype == TIMETZOID)
+			timetz_refuse(safe, exprLocation(node));
 		literal_check(safe, node, ((Const *) node)->consttype);
+	}
 	if (IsA(node, CoerceViaIO))
 		literal_check(safe, (Node *) ((CoerceViaIO *) node)->arg, ((CoerceViaIO *) node)->resulttype);
 

@@ -91,6 +91,8 @@ SELECT pg_temp.try($$customer.birth_date = date 'today' - 1$$);
 SELECT pg_temp.try($$customer.birth_date = ('tomo' || 'rrow')::text::date OR customer.birth_date = 'tomorrow'::text::date$$);
 SELECT pg_temp.try($$customer.country = 'now'$$); -- a text is not a time
 SELECT pg_temp.try($$age(customer.birth_date) > '18 years'$$);
+SELECT pg_temp.try($$customer.last_order_at::timetz > '09:00'$$);
+SELECT pg_temp.try($$customer.last_order_at::time > '09:00'$$);
 
 -- ---- size ----
 SELECT pg_temp.try('1=1' || repeat(' AND 1=1', 10000));
