@@ -45,6 +45,6 @@ ecauto--$(EC_VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_SOURCES)
 	sh sql/assemble.sh "$(EC_VERSION)" $(SQL_DOMAINS) > $@.tmp
 	mv $@.tmp $@
 
-.PHONY: pgtap isolation bench demo demo-stop test headerscheck check-modules format format-check coverage
-pgtap isolation bench demo demo-stop test headerscheck check-modules format format-check coverage:
+.PHONY: pgtap isolation bench bench-outbox demo demo-stop test headerscheck check-modules format format-check coverage
+pgtap isolation bench bench-outbox demo demo-stop test headerscheck check-modules format format-check coverage:
 	PG_CONFIG="$(PG_CONFIG)" sh test/target.sh $@

@@ -26,7 +26,8 @@ build_into()
 		ls "$dir"*.c >/dev/null 2>&1 || continue
 		program=$build/bin/$(basename "$dir")
 		if [ ! -e "$program" ] || [ -n "$(find "$dir" -newer "$program")" ]; then
-			quietly as_server cc -O2 -Wall -Wextra ${WERROR:+-Werror} -o "$program" "$dir"*.c
+			quietly as_server cc -O2 -Wall -Wextra ${WERROR:+-Werror} -o "$program" "$dir"*.c \
+				-Wl,--as-needed $(curl-config --libs)
 		fi
 	done
 }

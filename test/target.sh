@@ -2,7 +2,7 @@
 # The Makefile's targets that are not PGXS's.
 #
 #   target.sh test|pgtap|isolation|headerscheck|check-modules|demo|demo-stop|
-#             bench|format|format-check|coverage
+#             bench|bench-outbox|format|format-check|coverage
 set -eu
 here=$(dirname "$0")
 
@@ -15,6 +15,7 @@ check-modules) exec perl "$here/checks/modules.pl" ;;
 demo) exec sh "$here/demo.sh" ;;
 demo-stop) exec sh "$here/demo.sh" stop ;;
 bench) exec sh "$here/bench.sh" ;;
+bench-outbox) exec sh "$here/bench.sh" outbox_http outbox_mail outbox_latency outbox_enqueue ;;
 format) exec sh "$here/format.sh" ;;
 format-check) exec sh "$here/format.sh" check ;;
 coverage) exec sh "$here/coverage.sh" ;;
