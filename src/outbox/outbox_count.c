@@ -103,7 +103,7 @@ tally_write(const Tally *tally, const char *endpoint, TimestampTz now)
 	Datum		name = CStringGetTextDatum(endpoint);
 	Datum		latency[BUCKETS];
 	Datum		values[6];
-	char		nulls[6] = "      ";
+	char		nulls[] = "      ";
 
 	values[0] = name;
 	values[1] = Int64GetDatum(tally->delivered);

@@ -161,7 +161,7 @@ ecauto_messages(PG_FUNCTION_ARGS)
 	static const Oid types[] = {TIMESTAMPTZOID, TEXTOID, TEXTOID, NAMEOID};
 	static const char *const states[] = {"queued", "leased", "retry", "delivered", "dead", "cancelled"};
 	Datum		values[4];
-	char		nulls[4] = "    ";
+	char		nulls[] = "    ";
 	NameData	me;
 
 	ec_state_require();
@@ -284,7 +284,7 @@ ecauto_redrive(PG_FUNCTION_ARGS)
 {
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[4];
-	char		nulls[4] = "    ";
+	char		nulls[] = "    ";
 	uint64		rows;
 
 	ec_state_require();

@@ -76,7 +76,7 @@ typedef struct Draft
 
 /* ---- reading the payload ---- */
 
-static void pg_attribute_noreturn()
+pg_noreturn static void
 refuse(const char *member, const char *problem)
 {
 	ereport(ERROR,
