@@ -145,7 +145,7 @@ COMMENT ON FUNCTION ecauto.drop_order_mail(text) IS
 
 -- What can stop a message is sorted out before it is enqueued, since an error
 -- there would stop the whole tick: a server that is gone, a right that was
--- revoked, an address that a customer mistyped.
+-- revoked, an address that a customer mistyped, a name longer than a message.
 
 CREATE OR REPLACE FUNCTION ecauto.run_stock_policy(at timestamptz, first uuid, last uuid)
 RETURNS bigint
@@ -153,7 +153,7 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 WITH crossed AS MATERIALIZED (
-	SELECT e.event_id, p.sku, coalesce(s.sku, p.sku) AS code, p.order_quantity, p.reorder_point,
+	SELECT e.event_id, p.sku, left(coalesce(s.sku, p.sku), 1000) AS code, p.order_quantity, p.reorder_point,
 		p.endpoint, p.recipient, coalesce((e.new ->> 'available')::numeric, 0) AS available
 	FROM ecauto_data.event e
 	JOIN ecauto_data.stock_policy p ON p.sku = e.sku
@@ -215,8 +215,8 @@ sent AS MATERIALIZED (
 	FROM ecauto_data.event e
 	JOIN ecauto_data.order_mail m ON m.kind = e.kind
 	CROSS JOIN LATERAL (SELECT
-		regexp_replace(coalesce(e.new ->> 'number', e.key), '[[:cntrl:]]+', ' ', 'g') AS number,
-		coalesce(e.new ->> 'total', '') AS total, coalesce(e.new ->> 'currency', '') AS currency) o
+		regexp_replace(left(coalesce(e.new ->> 'number', e.key), 200), '[[:cntrl:]]+', ' ', 'g') AS number,
+		left(coalesce(e.new ->> 'total', ''), 200) AS total, left(coalesce(e.new ->> 'currency', ''), 200) AS currency) o
 	CROSS JOIN LATERAL (SELECT
 		replace(replace(replace(m.subject, '{number}', o.number), '{total}', o.total), '{currency}', o.currency) AS subject,
 		replace(replace(replace(m.body, '{number}', o.number), '{total}', o.total), '{currency}', o.currency) AS body) filled

@@ -1,7 +1,7 @@
 -- Reordering and order mails: once per edge, nothing lost, nothing that can stop a tick.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(31);
+SELECT plan(33);
 
 CREATE SERVER supplier FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:9/orders');
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:9', sender 'Shop <shop@shop.example>');
@@ -80,6 +80,16 @@ INSERT INTO orders (id, mail, total, paid) VALUES (24, 'buyer@shop.example', 5, 
 SELECT is((SELECT messages FROM ecauto.tick()), 0::bigint, 'without a mail server there are no mails');
 SELECT is(ecauto.endpoint_problem(NULL), 'endpoint does not exist', 'no endpoint is none');
 SELECT ok(ecauto.drop_order_mail('order.paid') AND NOT ecauto.drop_order_mail('order.paid'), 'a mail ends, once');
+
+-- ---- names that are too long ----
+CREATE SERVER wholesale FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:9');
+UPDATE stock SET qty = 10, held = 0 WHERE variant_id = 9;
+UPDATE variant SET code = repeat('x', 5000000) WHERE id = 9;
+SELECT ecauto.tick() \g /dev/null
+SELECT ecauto.set_stock_policy('9', 5, 7, 'wholesale') \g /dev/null
+UPDATE stock SET qty = 1, held = 0 WHERE variant_id = 9;
+SELECT lives_ok('SELECT ecauto.tick()', 'a code longer than a message does not stop the tick');
+SELECT is((SELECT length(payload ->> 'sku') FROM sent WHERE endpoint = 'wholesale'), 1000, 'it is cut');
 
 SELECT * FROM finish();
 ROLLBACK;
