@@ -23,7 +23,8 @@ CREATE TABLE ecauto_data.outbox (
 	payload jsonb NOT NULL,
 	remaining text[],
 	last_error text,
-	last_answer text
+	last_answer text,
+	refused text
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000,
 	autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
 	autovacuum_analyze_threshold = 100000, autovacuum_vacuum_cost_delay = 0);
@@ -41,6 +42,8 @@ COMMENT ON COLUMN ecauto_data.outbox.body IS
 	'how the payload becomes the body of an HTTP request: NULL for json, form or text';
 COMMENT ON COLUMN ecauto_data.outbox.remaining IS
 	'mail: recipients that have not got it yet; NULL for all of them';
+COMMENT ON COLUMN ecauto_data.outbox.refused IS
+	'mail: recipients that refused it for good at earlier tries, and what they said';
 COMMENT ON COLUMN ecauto_data.outbox.wanted IS
 	'function that says just before sending why the message is no longer wanted';
 

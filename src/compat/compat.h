@@ -120,4 +120,17 @@ ec_wait_event_set_create(int nevents)
 #endif
 }
 
+#include "executor/executor.h"
+
+/* 16: may leave out all but summarizing indexes */
+static inline void
+ec_insert_index_tuples(ResultRelInfo *result, TupleTableSlot *slot, EState *estate)
+{
+#if PG_VERSION_NUM >= 160000
+	list_free(ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL, false));
+#else
+	list_free(ExecInsertIndexTuples(result, slot, estate, false, false, NULL, NIL));
+#endif
+}
+
 #endif							/* EC_COMPAT_H */

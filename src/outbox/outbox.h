@@ -205,6 +205,7 @@ typedef struct EcResult
 	const char *answer;			/* first part of the body or reply; NULL if none */
 	int			nremaining;		/* EC_RETRY of a mail: recipients left; ... */
 	char	  **remaining;		/* ... 0: as many as before */
+	const char *refused;		/* EC_RETRY of a mail: recipients refused for good, or NULL */
 } EcResult;
 
 /* in s: a lease without a settle ends after this plus the endpoint's timeout */
@@ -215,6 +216,7 @@ extern void ec_outbox_settle(const EcResult *results, int nresults);
 extern TimestampTz ec_outbox_next_due(void);
 extern int64 ec_outbox_expire(void);
 extern int64 ec_outbox_reclaim(void);
+extern int64 ec_outbox_give_back(void);
 extern List *ec_outbox_paused(void);
 
 /*

@@ -3,9 +3,8 @@
  * outbox_enqueue.c
  *		Putting messages into the outbox: ecauto.enqueue(), ecauto.send_mail().
  *
- * The caller's rights are checked here; the row is then written as the owner
- * of the state, so nobody needs a privilege on our tables.  Writing is one
- * kept plan.  Only a message with a key of the caller's costs a second row:
+ * The caller's rights are checked here, so nobody needs a privilege on our
+ * tables.  Only a message with a key of the caller's costs a second row:
  * its key goes to outbox_key, whose primary key decides which of two messages
  * is the first.  It outlives the message, so a key means the same message
  * after delivery, too.
@@ -14,10 +13,16 @@
  */
 #include "compat/compat.h"
 
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
+#include "commands/sequence.h"
+#include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "tcop/utility.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
@@ -41,26 +46,15 @@ static const char *const find_key_sql =
 	"SELECT k.id FROM ecauto_data.outbox_key k "
 	"WHERE k.endpoint OPERATOR(pg_catalog.=) $1 AND k.key OPERATOR(pg_catalog.=) $2";
 
-/*
- * Both statements that write a message have these parameters from $1 on; the
- * one for a reserved key has the id as $18.
- */
-#define WRITE_COLUMNS \
-	"endpoint, sender, key, path, payload, next_at, created_at, queued_at, expires_at, " \
-	"priority, entity, method, headers, body, wanted, template, purpose"
-#define WRITE_VALUES \
-	"$1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17"
-
-static const char *const write_sql =
-	"INSERT INTO ecauto_data.outbox (" WRITE_COLUMNS ") VALUES (" WRITE_VALUES ") RETURNING id";
-static const char *const write_reserved_sql =
-	"INSERT INTO ecauto_data.outbox (" WRITE_COLUMNS ", id) VALUES (" WRITE_VALUES ", $18) RETURNING id";
-static const Oid write_types[] = {
-	TEXTOID, NAMEOID, TEXTOID, TEXTOID, JSONBOID, TIMESTAMPTZOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-	TIMESTAMPTZOID, INT2OID, TEXTOID, TEXTOID, JSONBOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, INT8OID
+/* Columns of ecauto_data.outbox that a new message sets, see state_001.sql. */
+enum
+{
+	COLUMN_ID, COLUMN_LEASE_UNTIL, COLUMN_ATTEMPTS, COLUMN_LEASED_BY, COLUMN_PRIORITY,
+	COLUMN_LAST_STATUS, COLUMN_NEXT_AT, COLUMN_CREATED_AT, COLUMN_QUEUED_AT, COLUMN_EXPIRES_AT,
+	COLUMN_ENDPOINT, COLUMN_SENDER, COLUMN_KEY, COLUMN_PATH, COLUMN_METHOD, COLUMN_BODY,
+	COLUMN_ENTITY, COLUMN_TEMPLATE, COLUMN_PURPOSE, COLUMN_WANTED, COLUMN_HEADERS, COLUMN_PAYLOAD,
+	COLUMNS
 };
-
-#define WRITE_PARAMS 17
 
 static void
 check_identifier(const char *what, const char *value, int most)
@@ -217,11 +211,78 @@ reserve_key(Datum endpoint, Datum key, TimestampTz at, int64 *first)
 	}
 }
 
-static Datum
-text_or_null(const char *text, char *null)
+/* Set a column; value NULL leaves it NULL. */
+static void
+set_text(TupleTableSlot *slot, int column, const char *value)
 {
-	*null = (text == NULL) ? 'n' : ' ';
-	return (text == NULL) ? (Datum) 0 : CStringGetTextDatum(text);
+	if (value == NULL)
+		return;
+	slot->tts_values[column] = CStringGetTextDatum(value);
+	slot->tts_isnull[column] = false;
+}
+
+static void
+set_value(TupleTableSlot *slot, int column, Datum value)
+{
+	slot->tts_values[column] = value;
+	slot->tts_isnull[column] = false;
+}
+
+/*
+ * Write the row.  This is an INSERT without planner and executor, which would
+ * cost more than the row itself: the table is ours, has no trigger and no
+ * policy, and what its constraints demand was checked before.
+ */
+static void
+write_row(const EcEnqueue *message, int64 id, const char *key, const char *wanted, TimestampTz now, TimestampTz due)
+{
+	Relation	outbox = table_open(ec_state_relation("outbox", false), RowExclusiveLock);
+	EState	   *estate = CreateExecutorState();
+	ResultRelInfo *result = makeNode(ResultRelInfo);
+	TupleTableSlot *slot;
+	NameData	sender;
+
+	if (RelationGetDescr(outbox)->natts < COLUMNS)
+		elog(ERROR, "table \"%s\" has %d columns", RelationGetRelationName(outbox), RelationGetDescr(outbox)->natts);
+	InitResultRelInfo(result, outbox, 1, NULL, 0);
+	ExecOpenIndices(result, false);
+	slot = table_slot_create(outbox, &estate->es_tupleTable);
+	ExecClearTuple(slot);
+	memset(slot->tts_isnull, true, sizeof(bool) * RelationGetDescr(outbox)->natts);
+
+	namestrcpy(&sender, GetUserNameFromId(GetUserId(), false));
+	set_value(slot, COLUMN_ID, Int64GetDatum(id));
+	set_value(slot, COLUMN_LEASE_UNTIL, TimestampTzGetDatum(DT_NOBEGIN));
+	set_value(slot, COLUMN_ATTEMPTS, Int32GetDatum(0));
+	set_value(slot, COLUMN_LEASED_BY, Int32GetDatum(0));
+	set_value(slot, COLUMN_PRIORITY, Int16GetDatum((int16) message->priority));
+	set_value(slot, COLUMN_NEXT_AT, TimestampTzGetDatum(due));
+	set_value(slot, COLUMN_CREATED_AT, TimestampTzGetDatum(now));
+	set_value(slot, COLUMN_QUEUED_AT, TimestampTzGetDatum(due));
+	if (message->expires_at != 0)
+		set_value(slot, COLUMN_EXPIRES_AT, TimestampTzGetDatum(message->expires_at));
+	set_text(slot, COLUMN_ENDPOINT, message->endpoint);
+	set_value(slot, COLUMN_SENDER, NameGetDatum(&sender));
+	set_text(slot, COLUMN_KEY, key);
+	set_text(slot, COLUMN_PATH, message->path ? message->path : "");
+	set_text(slot, COLUMN_METHOD, message->method);
+	set_text(slot, COLUMN_BODY, message->body && strcmp(message->body, "json") != 0 ? message->body : NULL);
+	set_text(slot, COLUMN_ENTITY, message->entity);
+	set_text(slot, COLUMN_TEMPLATE, message->template);
+	set_text(slot, COLUMN_PURPOSE, message->purpose);
+	set_text(slot, COLUMN_WANTED, wanted);
+	if (message->headers != NULL)
+		set_value(slot, COLUMN_HEADERS, JsonbPGetDatum(message->headers));
+	set_value(slot, COLUMN_PAYLOAD, JsonbPGetDatum(message->payload));
+	ExecStoreVirtualTuple(slot);
+
+	table_tuple_insert(outbox, slot, GetCurrentCommandId(true), 0, NULL);
+	ec_insert_index_tuples(result, slot, estate);
+	ExecCloseIndices(result);
+	ExecResetTupleTable(estate->es_tupleTable, false);
+	FreeExecutorState(estate);
+	table_close(outbox, NoLock);
+	CommandCounterIncrement();
 }
 
 /* A key nobody else has: the text form of a new UUID. */
@@ -241,13 +302,10 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 	TimestampTz now = ec_now();
 	TimestampTz due = Max(now, message->not_before);
 	char	   *wanted;
-	Datum		values[WRITE_PARAMS + 1];
-	char		nulls[WRITE_PARAMS + 1];
-	NameData	sender;
 	int64		id;
 	int64		first = 0;
-	EcAs		as;
 
+	PreventCommandIfReadOnly("ecauto.enqueue()");
 	ec_state_require();
 	mail = ec_endpoint_check_usage(message->endpoint);
 	check_message(message, mail);
@@ -262,45 +320,18 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 						   pstrdup(timestamptz_to_str(due)),
 						   pstrdup(timestamptz_to_str(message->expires_at)))));
 
-	memset(nulls, ' ', sizeof(nulls));
-	namestrcpy(&sender, GetUserNameFromId(GetUserId(), false));
-	values[0] = CStringGetTextDatum(message->endpoint);
-	values[1] = NameGetDatum(&sender);
-	values[2] = CStringGetTextDatum(message->key ? message->key : fresh_key());
-	values[3] = CStringGetTextDatum(message->path ? message->path : "");
-	values[4] = JsonbPGetDatum(message->payload);
-	values[5] = TimestampTzGetDatum(due);
-	values[6] = TimestampTzGetDatum(now);
-	values[7] = TimestampTzGetDatum(due);
-	values[8] = TimestampTzGetDatum(message->expires_at);
-	nulls[8] = (message->expires_at == 0) ? 'n' : ' ';
-	values[9] = Int16GetDatum((int16) message->priority);
-	values[10] = text_or_null(message->entity, &nulls[10]);
-	values[11] = text_or_null(message->method, &nulls[11]);
-	values[12] = JsonbPGetDatum(message->headers);
-	nulls[12] = (message->headers == NULL) ? 'n' : ' ';
-	values[13] = text_or_null(message->body && strcmp(message->body, "json") != 0 ? message->body : NULL,
-							  &nulls[13]);
-	values[14] = text_or_null(wanted, &nulls[14]);
-	values[15] = text_or_null(message->template, &nulls[15]);
-	values[16] = text_or_null(message->purpose, &nulls[16]);
-
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_as_state_owner(&as);
 	if (message->key == NULL)
-		id = run_for_id(write_sql, WRITE_PARAMS, write_types, values, nulls);
+		id = nextval_internal(ec_state_relation("outbox_id_seq", false), false);
 	else
 	{
-		id = reserve_key(values[0], values[2], now, &first);
-		if (id != 0)
-		{
-			values[WRITE_PARAMS] = Int64GetDatum(id);
-			id = run_for_id(write_reserved_sql, WRITE_PARAMS + 1, write_types, values, nulls);
-		}
+		EcAs		as;
+
+		ec_outbox_open(&as);
+		id = reserve_key(CStringGetTextDatum(message->endpoint), CStringGetTextDatum(message->key), now, &first);
+		ec_outbox_close(&as);
 	}
-	ec_as_end(&as);
-	SPI_finish();
+	if (id != 0)
+		write_row(message, id, message->key ? message->key : fresh_key(), wanted, now, due);
 
 	if (created != NULL)
 		*created = (id != 0);

@@ -77,18 +77,19 @@ static const char *const finish_sql =
 	"pg_catalog.unnest($4), pg_catalog.unnest($5)) AS r(id, state, status, error, answer) "
 	"WHERE o.id = r.id AND (r.state = 'delivered' OR o.leased_by = $7) "
 	"RETURNING " HISTORY_GONE ", r.state, r.status, "
-	/* a mail that some recipients refused for good is delivered to the others */
-	"CASE WHEN r.error IS NULL AND o.remaining IS NOT NULL THEN o.last_error ELSE r.error END, r.answer) "
+	/* recipients that were refused for good at an earlier try are named, too */
+	"CASE WHEN o.refused IS NULL THEN r.error ELSE pg_catalog.concat_ws('; ', r.error, o.refused) END, r.answer) "
 	"INSERT INTO ecauto_data.outbox_history (" HISTORY_COLUMNS
 	", state, last_status, last_error, last_answer, finished_at) SELECT gone.*, $6 FROM gone";
 
 static const char *const retry_sql =
 	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0, next_at = r.next_at, "
 	"last_status = r.status, last_error = r.error, last_answer = r.answer, "
-	"remaining = CASE WHEN r.remaining IS NULL THEN o.remaining ELSE r.remaining::pg_catalog.text[] END "
+	"remaining = CASE WHEN r.remaining IS NULL THEN o.remaining ELSE r.remaining::pg_catalog.text[] END, "
+	"refused = CASE WHEN r.refused IS NULL THEN o.refused ELSE pg_catalog.concat_ws('; ', o.refused, r.refused) END "
 	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
-	"pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6)) "
-	"AS r(id, next_at, status, error, answer, remaining) "
+	"pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($8)) "
+	"AS r(id, next_at, status, error, answer, remaining, refused) "
 	"WHERE o.id = r.id AND o.leased_by = $7";
 
 static const char *const release_sql =
@@ -267,6 +268,8 @@ typedef struct Columns
 	bool	   *answer_null;
 	Datum	   *remaining;
 	bool	   *remaining_null;
+	Datum	   *refused;
+	bool	   *refused_null;
 } Columns;
 
 static void
@@ -284,6 +287,8 @@ columns_init(Columns *columns, int n)
 	columns->answer_null = palloc(sizeof(bool) * n);
 	columns->remaining = palloc(sizeof(Datum) * n);
 	columns->remaining_null = palloc(sizeof(bool) * n);
+	columns->refused = palloc(sizeof(Datum) * n);
+	columns->refused_null = palloc(sizeof(bool) * n);
 }
 
 static Datum
@@ -325,6 +330,7 @@ columns_add(Columns *columns, const EcResult *result, TimestampTz now)
 	columns->answer[i] = text_or_null(result->answer, &columns->answer_null[i]);
 	columns->remaining[i] = array_text(result->remaining, result->nremaining,
 									   &columns->remaining_null[i]);
+	columns->refused[i] = text_or_null(result->refused, &columns->refused_null[i]);
 }
 
 static void
@@ -354,9 +360,9 @@ settle_retries(Columns *c)
 {
 	static const Oid types[] = {
 		INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, INT4OID
+		TEXTARRAYOID, INT4OID, TEXTARRAYOID
 	};
-	Datum		values[7];
+	Datum		values[8];
 
 	if (c->n == 0)
 		return;
@@ -367,7 +373,8 @@ settle_retries(Columns *c)
 	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
 	values[5] = array_of(c->remaining, c->remaining_null, c->n, TEXTOID);
 	values[6] = Int32GetDatum(MyProcPid);
-	(void) ec_outbox_execute(retry_sql, 7, types, values, NULL);
+	values[7] = array_of(c->refused, c->refused_null, c->n, TEXTOID);
+	(void) ec_outbox_execute(retry_sql, 8, types, values, NULL);
 }
 
 static void
@@ -517,6 +524,27 @@ ec_outbox_reclaim(void)
 	}
 	ec_outbox_close(&as);
 	return reclaimed;
+}
+
+/*
+ * Give up the leases of this process; returns how many.  The tries count: it
+ * may have been under way with them.
+ */
+int64
+ec_outbox_give_back(void)
+{
+	static const Oid types[] = {TIMESTAMPTZOID, INT4ARRAYOID};
+	Datum		me = Int32GetDatum(MyProcPid);
+	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp())};
+	int64		given;
+	EcAs		as;
+
+	ec_outbox_open(&as);
+	values[1] = array_of(&me, NULL, 1, INT4OID);
+	(void) ec_outbox_execute(reclaim_sql, 2, types, values, NULL);
+	given = (int64) SPI_processed;
+	ec_outbox_close(&as);
+	return given;
 }
 
 /*

@@ -43,6 +43,23 @@ typedef struct Errand
 } Errand;
 
 /*
+ * before_shmem_exit callback: a caller who gives up, or an error, ends the
+ * process in the middle of its work.  Write down what has come back, and let
+ * others have the rest at once instead of when the leases run out.
+ */
+static void
+errand_end(int code, Datum arg)
+{
+	EcDelivery *delivery = (EcDelivery *) DatumGetPointer(arg);
+
+	if (code == 0)
+		return;
+	AbortOutOfAnyTransaction();
+	(void) ec_delivery_settle(delivery);
+	ec_delivery_give_back(delivery);
+}
+
+/*
  * Main function of the process.  arg: handle of the segment with an Errand.
  */
 void
@@ -68,6 +85,7 @@ ecauto_deliver_main(Datum arg)
 		SetConfigOption("ecauto.clock", errand->clock, PGC_SUSET, PGC_S_OVERRIDE);
 
 	delivery = ec_delivery_create(true);
+	before_shmem_exit(errand_end, PointerGetDatum(delivery));
 	ec_delivery_run(delivery);
 	errand->delivered = delivery->count[EC_DELIVERED];
 	errand->retried = delivery->count[EC_RETRY];

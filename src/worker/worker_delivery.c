@@ -175,6 +175,22 @@ reclaim(void *arg)
 }
 
 static void
+give_back(void *arg)
+{
+	MemoryContextSwitchTo(((EcDelivery *) arg)->round);
+	(void) ec_outbox_give_back();
+}
+
+/*
+ * This process will not deliver what it has leased.
+ */
+void
+ec_delivery_give_back(EcDelivery *delivery)
+{
+	(void) ec_worker_transaction(give_back, delivery);
+}
+
+static void
 trim(void *arg)
 {
 	EcAs		as;

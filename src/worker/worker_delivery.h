@@ -71,6 +71,7 @@ struct EcJob
 	size_t		answer_len;
 	int			nremaining;
 	char	  **remaining;		/* point into rcpts */
+	char	   *refused;		/* mail: recipients refused for good, of one to be tried again */
 };
 
 typedef struct EcJobList
@@ -145,6 +146,7 @@ struct EcDelivery
 
 extern EcDelivery *ec_delivery_create(bool once);
 extern void ec_delivery_run(EcDelivery *delivery);
+extern void ec_delivery_give_back(EcDelivery *delivery);
 extern void ec_delivery_finish(EcDelivery *delivery, EcJob *job, EcOutcome outcome);
 
 /* ---- worker_settle.c ---- */

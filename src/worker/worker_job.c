@@ -30,6 +30,8 @@
 #include "worker/worker_delivery.h"
 #include "worker/worker_mime.h"
 
+#define REFUSED_KEPT 1000		/* bytes that name recipients refused at one try */
+
 static void
 header_add(EcJob *job, const char *line)
 {
@@ -376,6 +378,7 @@ ec_job_free(EcJob *job)
 	free(job->error);
 	free(job->answer);
 	free(job->remaining);
+	free(job->refused);
 	MemoryContextDelete(job->context);
 }
 
@@ -480,6 +483,37 @@ ec_job_http_answer(const EcHttpAnswer *answer, void *job_arg, void *arg)
 	ec_delivery_finish(arg, job, outcome);
 }
 
+/*
+ * "a@b.c: 550 no such user" of every recipient who will never get it, as far
+ * as they fit; malloc'd, NULL if there is none.
+ */
+static char *
+refused_of(const EcSmtpResult *result)
+{
+	char		text[REFUSED_KEPT] = "";
+	size_t		len = 0;
+
+	for (int i = 0; i < result->nrcpts; i++)
+	{
+		const EcSmtpRcpt *rcpt = &result->rcpts[i];
+		int			n;
+
+		if (rcpt->outcome != EC_DEAD)
+			continue;
+		n = snprintf(text + len, sizeof(text) - len, "%s%s: %s", len ? "; " : "", rcpt->address,
+					 rcpt->answer ? rcpt->answer : "no reply");
+		if ((size_t) n >= sizeof(text) - len)
+		{
+			/* no half entries, unless it is the only one */
+			if (len > 0)
+				text[len] = '\0';
+			break;
+		}
+		len += (size_t) n;
+	}
+	return text[0] ? strdup(text) : NULL;
+}
+
 /* EcSmtpCallback */
 void
 ec_job_mail_result(const EcSmtpResult *result, void *arg)
@@ -497,6 +531,7 @@ ec_job_mail_result(const EcSmtpResult *result, void *arg)
 		for (int i = 0; i < result->nrcpts; i++)
 			if (result->rcpts[i].outcome == EC_RETRY)
 				job->remaining[job->nremaining++] = job->rcpts[i];
+		job->refused = refused_of(result);
 	}
 	ec_delivery_finish(arg, job, result->outcome);
 }

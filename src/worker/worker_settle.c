@@ -85,6 +85,7 @@ result_of(const EcJob *job, EcResult *result, TimestampTz now)
 	result->answer = stored_text(job->answer, job->answer_len);
 	result->nremaining = job->nremaining;
 	result->remaining = job->remaining;
+	result->refused = error_text(job->refused);
 	result->latency = Max((now - job->queued_at) / 1000, 0);
 	if (job->outcome != EC_RETRY)
 		return;
@@ -96,6 +97,7 @@ result_of(const EcJob *job, EcResult *result, TimestampTz now)
 		 (now - job->queued_at) / 1000 + result->wait > lane->give_up_after))
 	{
 		result->outcome = EC_DEAD;
+		/* which names those refused for good just now, too */
 		result->error = psprintf("gave up after %d tries: %s", job->attempts,
 								 result->error ? result->error : "no reason known");
 	}

@@ -45,6 +45,14 @@ is_deeply($mails[0]{rcpt}, [ 'a@b.example', 'c@b.example' ], 'those that were ac
 is_deeply($mails[1]{rcpt}, ['greylist@b.example'], 'and not again');
 is($sink->header($mails[0], 'Message-ID'), $sink->header($mails[1], 'Message-ID'), 'it is the same mail');
 is(sql(q{SELECT state, last_error ~ 'refuse@b.example' FROM ecauto.messages('mail') WHERE key = 'many'}), 'delivered|t', 'the one refused for good is named');
+# ... even if another failure came in between
+sql(q{SELECT ecauto.enqueue('mail', '{"to": ["refuse2@b.example", "greylist2@b.example"], "subject": "many", "text": "many"}', 'between')});
+is(deliver(), '0|1|0', 'one refused for good, one to be tried again');
+$sink->fault('defer-data:1');
+is(deliver_after('1 h'), '0|1|0', 'then the server defers it');
+is(deliver_after('3 h'), '1|0|0', 'and takes it in the end');
+is(sql(q{SELECT state, last_error ~ 'refuse2@b.example' FROM ecauto.messages('mail') WHERE key = 'between'}), 'delivered|t', 'who was refused at the first of three tries is still named');
+
 $id = sql(q{SELECT ecauto.send_mail('refuse@b.example', 't', '{"subject": "s", "body": "b"}')});
 is(deliver(), '0|0|1', 'nobody takes it');
 is(sql("SELECT state, last_status FROM ecauto.message($id)"), 'dead|550', 'so it is dead');
