@@ -1,6 +1,5 @@
 # What must not hold up delivery: a tick that takes long, a call of deliver()
-# that was given up, a process that is short of file descriptors or killed
-# again and again.
+# that was given up, a process that is short of file descriptors.
 use strict;
 use warnings;
 use EcTest;
@@ -50,7 +49,7 @@ SKIP:
 	my $pid = worker();
 	my @open = glob("/proc/$pid/fd/*");
 	my ($limit) = `prlimit --pid $pid --nofile --output SOFT --noheadings` =~ /(\d+)/;
-	# keep the hard limit: only root may raise it again
+	# the soft limit only: to raise the hard one again is for root
 	system('prlimit', '--pid', $pid, '--nofile=' . (@open + 8) . ':') == 0 or die 'prlimit failed';
 	sql(q{SELECT count(ecauto.enqueue('web', '{}', 'few' || n, '/delay/20')) FROM generate_series(1, 300) n});
 	$sink->wait_for(http => 50, sub { $_->{path} eq '/delay/20' });
