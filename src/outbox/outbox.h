@@ -139,6 +139,15 @@ typedef struct EcEnqueue
  */
 extern int64 ec_enqueue(const EcEnqueue *message, bool *created);
 
+/*
+ * Who knows what a mail needs besides being well-formed (consent) leaves a
+ * gate here.  It is called by ec_enqueue(), as the user who called that, for
+ * each mail that is new (not for one whose key says that it is an earlier
+ * one), right before its row is written, and raises to refuse it.
+ */
+typedef void (*EcEnqueueGate)(const EcEnqueue *message);
+extern void ec_enqueue_set_gate(EcEnqueueGate gate);
+
 /* ---- outbox_statement.c ---- */
 
 extern void ec_outbox_open(EcAs *as);

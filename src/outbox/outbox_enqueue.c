@@ -56,6 +56,14 @@ enum
 	COLUMNS
 };
 
+static EcEnqueueGate enqueue_gate = NULL;
+
+void
+ec_enqueue_set_gate(EcEnqueueGate gate)
+{
+	enqueue_gate = gate;
+}
+
 static void
 check_identifier(const char *what, const char *value, int most)
 {
@@ -330,6 +338,8 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 		id = reserve_key(CStringGetTextDatum(message->endpoint), CStringGetTextDatum(message->key), now, &first);
 		ec_outbox_close(&as);
 	}
+	if (id != 0 && mail && enqueue_gate != NULL)
+		enqueue_gate(message);
 	if (id != 0)
 		write_row(message, id, message->key ? message->key : fresh_key(), wanted, now, due);
 
