@@ -121,6 +121,15 @@ COMMENT ON TABLE ecauto_data.event IS
 COMMENT ON COLUMN ecauto_data.event.old IS 'state before; NULL if there was none, or for behaviour';
 COMMENT ON COLUMN ecauto_data.event.new IS 'state after, NULL if there is none any more; properties of behaviour';
 
+CREATE TABLE ecauto_data.event_told (
+	event_id uuid NOT NULL,
+	at timestamptz NOT NULL
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+	autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
+	autovacuum_analyze_threshold = 1000000);
+COMMENT ON TABLE ecauto_data.event_told IS
+	'events that no tick has seen yet: those of track(), and those that a tick left to the next one; no index, so that sessions never wait for each other';
+
 CREATE TABLE ecauto_data.event_key (
 	event_id uuid PRIMARY KEY,
 	at timestamptz NOT NULL

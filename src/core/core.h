@@ -14,6 +14,7 @@
 
 #include "datatype/timestamp.h"
 #include "executor/spi.h"
+#include "utils/array.h"
 #include "utils/guc.h"
 #include "utils/timestamp.h"
 
@@ -110,13 +111,18 @@ typedef struct EcTick
 	int64		events;			/* events written */
 	int64		messages;		/* outbox rows written */
 	int64		pending;		/* change log rows not yet settled */
+	TimestampTz next_due;		/* when the next tick has work even if nothing happens; DT_NOEND: never */
 	unsigned char first_event[EC_UUID_LEN]; /* bounds of this tick's events; */
 	unsigned char last_event[EC_UUID_LEN];	/* valid if events > 0 */
+	int64		told;			/* events that others wrote since the last tick; */
+	ArrayType  *told_ids;		/* uuid[]; NULL if told == 0 */
+	ArrayType  *told_at;		/* timestamptz[], parallel to told_ids */
 } EcTick;
 
 typedef void (*EcTickPhase) (EcTick *tick);
 
 extern void ec_tick_add_phase(const char *name, EcTickPhase run);
 extern bool ec_tick_run(EcTick *tick);
+extern void ec_tick_due(EcTick *tick, TimestampTz at);
 
 #endif							/* EC_CORE_H */

@@ -75,6 +75,7 @@ ec_tick_run(EcTick *tick)
 	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE,
 							 true, 0, false);
 	tick->at = ec_now();
+	tick->next_due = DT_NOEND;
 	for (int i = 0; i < nphases; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
@@ -82,6 +83,17 @@ ec_tick_run(EcTick *tick)
 	}
 	AtEOXact_GUC(false, level);
 	return true;
+}
+
+/*
+ * A phase will have something to do at a time of our clock, though nothing
+ * happens in the shop: a wait ends, a date comes.  The worker does not sleep
+ * past it.
+ */
+void
+ec_tick_due(EcTick *tick, TimestampTz at)
+{
+	tick->next_due = Min(tick->next_due, at);
 }
 
 /*

@@ -38,6 +38,27 @@ typedef struct EcDiff
 extern const EcDiff ec_diffs[];
 extern const int ec_ndiffs;
 
+/* ---- event_told.c ---- */
+
+/*
+ * The events of a tick as a relation with the columns of ecauto_data.event,
+ * for the FROM of a statement whose $1 to $5 are ec_event_tick_args().
+ */
+#define EC_EVENTS_OF_TICK \
+	"(SELECT ev.* FROM ecauto_data.event ev " \
+	"WHERE ev.at = $1 AND ev.event_id BETWEEN $2 AND $3 " \
+	"UNION ALL " \
+	"SELECT ev.* FROM ROWS FROM (pg_catalog.unnest($4), pg_catalog.unnest($5)) AS told (event_id, at) " \
+	"JOIN ecauto_data.event ev ON ev.at = told.at AND ev.event_id = told.event_id)"
+#define EC_EVENTS_OF_TICK_ARGS 5
+
+extern const Oid ec_event_tick_types[EC_EVENTS_OF_TICK_ARGS];
+
+extern void ec_event_told_take(EcTick *tick);
+extern bool ec_event_in_tick(const EcTick *tick);
+extern void ec_event_tick_args(const EcTick *tick, Datum *args);
+extern void ec_event_emitted(EcTick *tick, int64 n);
+
 /* ---- event_keys.c ---- */
 typedef struct EcKeySet EcKeySet;
 

@@ -665,6 +665,10 @@ ec_event_tick(EcTick *tick)
 		ec_source_resolve(notes->tap, keys, work_add, &work);
 	}
 
+	MemoryContextSwitchTo(old); /* what was told lasts as long as the tick */
+	ec_event_told_take(tick);
+	MemoryContextSwitchTo(context);
+
 	ec_event_partition_ensure_ahead(tick->at);
 	ec_uuid_next(tick->first_event);
 	role_context = AllocSetContextCreate(context, "ecauto event role", ALLOCSET_DEFAULT_SIZES);

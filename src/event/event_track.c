@@ -180,6 +180,10 @@ ecauto_track(PG_FUNCTION_ARGS)
 									 "VALUES ($1, $2, $3, $4, $5, $6, $7)", 7, types),
 							 args, nulls, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not write the event");
+		if (SPI_execute_plan(ec_plan("INSERT INTO ecauto_data.event_told (event_id, at) VALUES ($1, $2)",
+									 2, types), args, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not leave the event to the next tick");
+		ec_wake_at_commit(EC_WAKE_TICK);
 	}
 	ec_as_end(&as);
 	SPI_finish();

@@ -9,6 +9,7 @@
 #define EC_SHOP_H
 
 #include "core/core.h"
+#include "expr/expr.h"
 
 #include "access/tupdesc.h"
 #include "nodes/params.h"
@@ -113,6 +114,9 @@ extern Oid	ec_shop_definer(const char *name, const char *what);
 extern void ec_binding_as(EcAs *as, const EcBinding *binding);
 
 extern TupleDesc ec_role_tupdesc(const EcRole *role);
+
+/* ---- shop_scope.c ---- */
+extern void ec_role_scope_row(const EcRole *role, const char *name, EcExprRow *row);
 
 /* Mark a role broken with the error that showed it, or healed. */
 extern void ec_binding_set_broken(const char *role, const ErrorData *error);

@@ -65,6 +65,9 @@ ecauto_tick_main(Datum arg)
 					wait = Min(wait, BUSY_WAIT);
 				else if (round.tick.pending > 0)
 					wait = Min(wait, Max(ec_guc_settle_time, SETTLE_LEAST));
+				if (round.ran && round.tick.next_due != DT_NOEND)
+					wait = Min(wait, Max(TimestampDifferenceMilliseconds(ec_now(), round.tick.next_due),
+										 SETTLE_LEAST));
 			}
 		}
 		MemoryContextReset(CurrentMemoryContext);

@@ -2,7 +2,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL ecauto.clock = '2026-06-15 12:00:00+00';
-SELECT plan(33);
+SELECT plan(35);
 
 SELECT isnt(ecauto.track('view', 'c1', 's1'), NULL, 'a view');
 SELECT is(ecauto.track('view', event_id => '018f0000-0000-7000-8000-000000000001'), '018f0000-0000-7000-8000-000000000001', 'with an identifier of its own');
@@ -44,6 +44,12 @@ SELECT throws_ok($$ SELECT ecauto.track('view', at => '1999-12-31') $$, '22008',
 SELECT throws_ok($$ SELECT ecauto.track('view', properties => jsonb_build_object('a', repeat('x', 1100000))) $$, '54000', 'properties of an event are too large', 'a megabyte');
 SELECT throws_ok($$ SELECT ecauto.identify(NULL, 'c') $$, '22004', 'session must not be null', 'no session');
 SELECT throws_ok($$ SELECT ecauto.identify('x', NULL) $$, '22004', 'customer must not be null', 'no customer');
+
+-- ---- what a tick takes ----
+SELECT is((SELECT count(*) FROM ecauto_data.event_told),
+	(SELECT count(*) FROM ecauto_data.event e WHERE e.role IS NULL), 'what was told waits for a tick');
+SELECT ecauto.tick() \g /dev/null
+SELECT is_empty('SELECT FROM ecauto_data.event_told', 'which takes it');
 
 -- ---- age ----
 SELECT ecauto.track('view', 'old', at => '2025-02-10') \g /dev/null
