@@ -15,6 +15,13 @@ LANGUAGE C VOLATILE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.new_id() IS
 'a new UUID of version 7: those of one session ascend in the order they were made';
 
+CREATE OR REPLACE FUNCTION ecauto.bucket(name text, customer text)
+RETURNS double precision
+AS 'MODULE_PATHNAME', 'ecauto_bucket'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ecauto.bucket(text, text) IS
+'the place of a customer in the experiment of that name, from 0 to below 1: always the same, uniform over customers, and independent of his place in others; a holdout of 10 percent is bucket(name, customer) < 0.1; NULL for NULL';
+
 CREATE OR REPLACE FUNCTION ecauto.tick(
 	OUT noted bigint, OUT keys bigint, OUT events bigint, OUT messages bigint, OUT pending bigint)
 RETURNS record

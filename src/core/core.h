@@ -75,6 +75,9 @@ extern ErrorData *ec_try(EcTryRun run, void *arg, bool rollback);
 /* ---- core_plan.c ---- */
 extern SPIPlanPtr ec_plan(const char *text, int nargs, const Oid *argtypes);
 
+/* ---- core_bucket.c ---- */
+extern double ec_bucket(const char *name, size_t name_len, const char *customer, size_t customer_len);
+
 /* ---- core_uuid.c ---- */
 #define EC_UUID_LEN 16
 extern void ec_uuid_next(unsigned char *uuid);
