@@ -40,8 +40,8 @@
 #define RESTART_SECONDS 1		/* of the launcher, by the postmaster */
 #define LOOK_MS			5000	/* between looks, if nobody wakes us */
 #define WAIT_FIRST		INT64CONST(500000)	/* us before a worker is started again; */
-#define WAIT_MOST		INT64CONST(60000000)	/* doubles while it ends at once */
-#define LIVED_LONG		INT64CONST(10000000)	/* us */
+#define WAIT_MOST		INT64CONST(60000000)	/* doubles while it ends at once, ... */
+#define LIVED_LONG		INT64CONST(200000)	/* ... that is, without having got to its work; us */
 
 /* What we know of one worker of one database. */
 typedef struct Child
