@@ -13,6 +13,7 @@
 #include "fmgr.h"
 
 #include "core/core.h"
+#include "customer/customer.h"
 #include "event/event.h"
 #include "flow/flow.h"
 #include "shop/shop.h"
@@ -29,6 +30,7 @@ _PG_init(void)
 	ec_wake_init();
 	ec_capture_init();
 	ec_tick_add_phase("event", ec_event_tick);
+	ec_tick_add_phase("customer", ec_customer_tick);
 	ec_tick_add_phase("flow", ec_flow_tick);
 	ec_worker_init();
 }

@@ -53,8 +53,19 @@ COMMENT ON TABLE ecauto_data.seen_stock IS
 CREATE TABLE ecauto_data.seen_customer (
 	key text COLLATE "C" PRIMARY KEY,
 	email text,
+	name text,
+	first_name text,
+	phone text,
+	sex text,
+	birth_date date,
+	country text,
+	city text,
+	postcode text,
+	locale text,
+	tz text,
 	guest boolean,
-	active boolean
+	active boolean,
+	created_at timestamptz
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE ecauto_data.seen_customer IS 'customers as the last tick saw them';
 
@@ -99,6 +110,13 @@ COMMENT ON COLUMN ecauto_data.seen_cart.changed_at IS
 COMMENT ON COLUMN ecauto_data.seen_cart.completed_at IS
 	'when ecauto saw the order that came of the cart';
 
+CREATE TABLE ecauto_data.customer_stale (
+	customer text COLLATE "C",
+	email text
+);
+COMMENT ON TABLE ecauto_data.customer_stale IS
+	'customers, by key or e-mail address, of whom something was seen that their facts do not say yet; a row without either stands for all; a queue, without index';
+
 -- Events
 
 CREATE TABLE ecauto_data.event (
@@ -116,6 +134,7 @@ CREATE TABLE ecauto_data.event (
 CREATE INDEX event_at_idx ON ecauto_data.event (at);
 CREATE INDEX event_customer_idx ON ecauto_data.event (customer, at) WHERE customer IS NOT NULL;
 CREATE INDEX event_session_idx ON ecauto_data.event (session, at) WHERE session IS NOT NULL;
+CREATE INDEX event_order_idx ON ecauto_data.event (key, at) WHERE role = 'order';
 COMMENT ON TABLE ecauto_data.event IS
 	'what happened in the shop: differences that tick() saw, and behaviour told by track(); a partition a month (UTC)';
 COMMENT ON COLUMN ecauto_data.event.old IS 'state before; NULL if there was none, or for behaviour';

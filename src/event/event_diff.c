@@ -184,20 +184,38 @@ static const char price_statement[] =
 static const char stock_statement[] = STOCK_NOW STOCK_DIFF;
 static const char stock_summed_statement[] = STOCK_NOW_SUMMED STOCK_DIFF;
 
+/*
+ * Whose facts have to be computed again (docs/customer.md): the customers and
+ * the e-mail addresses that a row had and has; one row without either for all
+ * of them, when a role is loaded or compared silently.  The customer's facts
+ * are made of what was seen, so nothing else needs to tell of a change.
+ */
+#define CUSTOMER_STALE(had, has) \
+	"stale AS (INSERT INTO ecauto_data.customer_stale (customer, email)\n" \
+	"  SELECT x.customer, x.email FROM d CROSS JOIN LATERAL (VALUES " had ", " has ") x(customer, email)\n" \
+	"  WHERE NOT ($3 AND $1 IS NULL) AND (x.customer IS NOT NULL OR x.email IS NOT NULL)\n" \
+	"  UNION SELECT NULL, NULL WHERE $3 AND $1 IS NULL AND EXISTS (SELECT FROM d))\n"
+
+/* what is remembered of a customer beside his key; prefix p */
+#define CUSTOMER_COLUMNS(p) \
+	p "email, " p "name, " p "first_name, " p "phone, " p "sex, " p "birth_date, " p "country, " \
+	p "city, " p "postcode, " p "locale, " p "tz, " p "guest, " p "active, " p "created_at"
+
 static const char customer_statement[] =
-	"WITH n AS (SELECT key, email, guest, active FROM shop_now),\n"
+	"WITH n AS (SELECT key, " CUSTOMER_COLUMNS("") " FROM shop_now),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
-	"    n.email, n.guest, n.active\n"
+	"    " CUSTOMER_COLUMNS("n.") ", o.email AS o_email\n"
 	"  FROM n %s o ON n.key = o.key\n"
 	"  WHERE n.key IS NULL OR o.key IS NULL\n"
-	"    OR (n.email, n.guest, n.active) IS DISTINCT FROM (o.email, o.guest, o.active)),\n"
-	"added AS (INSERT INTO ecauto_data.seen_customer (key, email, guest, active)\n"
-	"  SELECT key, email, guest, active FROM d WHERE NOT known),\n"
+	"    OR (" CUSTOMER_COLUMNS("n.") ") IS DISTINCT FROM (" CUSTOMER_COLUMNS("o.") ")),\n"
+	"added AS (INSERT INTO ecauto_data.seen_customer (key, " CUSTOMER_COLUMNS("") ")\n"
+	"  SELECT key, " CUSTOMER_COLUMNS("") " FROM d WHERE NOT known),\n"
 	"changed AS (UPDATE ecauto_data.seen_customer s\n"
-	"  SET email = d.email, guest = d.guest, active = d.active\n"
+	"  SET (" CUSTOMER_COLUMNS("") ") = ROW (" CUSTOMER_COLUMNS("d.") ")\n"
 	"  FROM d WHERE d.here AND d.known AND s.key = d.key),\n"
-	"gone AS (DELETE FROM ecauto_data.seen_customer s USING d WHERE NOT d.here AND s.key = d.key)\n"
+	"gone AS (DELETE FROM ecauto_data.seen_customer s USING d WHERE NOT d.here AND s.key = d.key),\n"
+	CUSTOMER_STALE("(d.key, d.email)", "(d.key, d.o_email)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, 'customer.created', 'customer', d.key, d.key, NULL, NULL,\n"
 	"  pg_catalog.jsonb_build_object('email', email, 'guest', guest, 'active', active)\n"
@@ -247,7 +265,8 @@ static const char order_statement[] =
 	"  SELECT DISTINCT ON (cart_key) cart_key, customer_key, email, currency, total, $2::timestamptz\n"
 	"  FROM d WHERE NOT known AND cart_key IS NOT NULL AND NOT $3 ORDER BY cart_key\n"
 	"  ON CONFLICT (key) DO UPDATE SET completed_at = excluded.completed_at\n"
-	"  WHERE seen_cart.completed_at IS NULL)\n"
+	"  WHERE seen_cart.completed_at IS NULL),\n"
+	CUSTOMER_STALE("(d.o_customer_key, d.o_email)", "(d.customer_key, d.email)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, kind, role, key, customer, NULL, old, new FROM (\n"
 	"  SELECT e.kind, e.role, CASE e.role WHEN 'cart' THEN d.cart_key ELSE d.key END AS key,\n"
@@ -308,7 +327,8 @@ static const char cart_statement[] =
 	"    email = d.n_email, currency = d.n_currency, total = d.n_total,\n"
 	"    last_activity = d.n_last_activity, lines = d.n_lines, changed_at = $2\n"
 	"  FROM d WHERE d.here AND d.known AND s.key = d.key),\n"
-	"gone AS (DELETE FROM ecauto_data.seen_cart s USING d WHERE NOT d.here AND s.key = d.key)\n"
+	"gone AS (DELETE FROM ecauto_data.seen_cart s USING d WHERE NOT d.here AND s.key = d.key),\n"
+	CUSTOMER_STALE("(d.o_customer_key, d.o_email)", "(d.n_customer_key, d.n_email)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, 'cart.changed', 'cart', d.key,\n"
 	"  coalesce(n_customer_key, o_customer_key), NULL,\n"
