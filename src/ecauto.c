@@ -16,6 +16,7 @@
 #include "customer/customer.h"
 #include "event/event.h"
 #include "flow/flow.h"
+#include "pricing/pricing.h"
 #include "shop/shop.h"
 #include "worker/worker.h"
 
@@ -31,6 +32,7 @@ _PG_init(void)
 	ec_capture_init();
 	ec_tick_add_phase("event", ec_event_tick);
 	ec_tick_add_phase("customer", ec_customer_tick);
+	ec_tick_add_phase("pricing", ec_pricing_tick);
 	ec_tick_add_phase("flow", ec_flow_tick);
 	ec_worker_init();
 }

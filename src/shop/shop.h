@@ -12,6 +12,7 @@
 #include "expr/expr.h"
 
 #include "access/tupdesc.h"
+#include "executor/tuptable.h"
 #include "nodes/params.h"
 #include "nodes/pg_list.h"
 #include "utils/array.h"
@@ -99,6 +100,16 @@ extern EcBinding *ec_binding_get(const char *role);
 extern Tuplestorestate *ec_binding_fetch(const EcBinding *binding, const char *by,
 										 ArrayType *keys, int64 limit,
 										 TupleDesc *desc, int64 *nrows);
+
+/*
+ * The same without keeping the rows: take() gets each in a slot that has the
+ * named columns, in their order, and is valid until it returns.  keys: of
+ * column "key"; NULL for all rows.  Returns the number of rows.  take() runs as
+ * the definer of the query and must not run statements.
+ */
+typedef void (*EcRowTake) (TupleTableSlot *slot, void *arg);
+extern int64 ec_binding_scan(const EcBinding *binding, const char *const *columns, int ncolumns,
+							 ArrayType *keys, EcRowTake take, void *arg);
 
 /* The statement that returns all rows of a role; in the current context. */
 extern char *ec_binding_statement(const EcBinding *binding);

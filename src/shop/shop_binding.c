@@ -197,22 +197,28 @@ column_append(StringInfo sql, const EcColumn *column, bool present)
 }
 
 /*
- * The statement that returns the role's canonical columns, with keys compared
- * with column by, or without a condition if by is NULL.
+ * The statement that returns canonical columns of the role (NULL: all), with
+ * keys compared with column by, or without a condition if by is NULL.
  */
 static char *
-binding_statement(const EcBinding *binding, const char *by)
+binding_statement(const EcBinding *binding, const char *const *columns, int ncolumns, const char *by)
 {
 	const EcRole *role = binding->role;
 	StringInfoData sql;
 
+	if (columns == NULL)
+		ncolumns = role->ncolumns;
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ");
-	for (int i = 0; i < role->ncolumns; i++)
+	for (int i = 0; i < ncolumns; i++)
 	{
+		const EcColumn *column = columns == NULL ? &role->columns[i] : ec_role_column(role, columns[i]);
+
+		if (column == NULL)
+			elog(ERROR, "role \"%s\" has no column \"%s\"", role->name, columns[i]);
 		if (i > 0)
 			appendStringInfoString(&sql, ", ");
-		column_append(&sql, &role->columns[i], binding->types[i] != NULL);
+		column_append(&sql, column, binding->types[column - role->columns] != NULL);
 	}
 	/* the line feed ends a comment that the query may end in */
 	appendStringInfo(&sql, " FROM (%s\n) q", binding->query);
@@ -237,7 +243,7 @@ binding_statement(const EcBinding *binding, const char *by)
 char *
 ec_binding_statement(const EcBinding *binding)
 {
-	return binding_statement(binding, NULL);
+	return binding_statement(binding, NULL, 0, NULL);
 }
 
 /*
@@ -265,7 +271,7 @@ ec_binding_fetch(const EcBinding *binding, const char *by, ArrayType *keys, int6
 	ResourceOwner owner = CurrentResourceOwner;
 	SPIExecuteOptions options = {0};
 	Tuplestorestate *store;
-	char	   *statement = binding_statement(binding, keys != NULL ? by : NULL);
+	char	   *statement = binding_statement(binding, NULL, 0, keys != NULL ? by : NULL);
 	int			nkeys = 0;
 
 	*desc = ec_role_tupdesc(binding->role);
@@ -326,6 +332,76 @@ ec_binding_fetch(const EcBinding *binding, const char *by, ArrayType *keys, int6
 
 	pfree(statement);
 	return store;
+}
+
+/* ---- rows that are not kept ---- */
+
+/* Hands each row on. */
+typedef struct TakeReceiver
+{
+	DestReceiver pub;			/* must be first */
+	EcRowTake	take;
+	void	   *arg;
+} TakeReceiver;
+
+static bool
+take_receive(TupleTableSlot *slot, DestReceiver *self)
+{
+	TakeReceiver *receiver = (TakeReceiver *) self;
+
+	receiver->take(slot, receiver->arg);
+	return true;
+}
+
+static void
+take_startup(DestReceiver *self, int operation, TupleDesc desc)
+{
+}
+
+static void
+take_end(DestReceiver *self)
+{
+}
+
+int64
+ec_binding_scan(const EcBinding *binding, const char *const *columns, int ncolumns, ArrayType *keys,
+				EcRowTake take, void *arg)
+{
+	/* any kind but DestNone, for which SPI would not count the rows */
+	TakeReceiver receiver = {{take_receive, take_startup, take_end, take_end, DestSQLFunction}, take, arg};
+	SPIExecuteOptions options = {0};
+	char	   *statement = binding_statement(binding, columns, ncolumns, keys != NULL ? "key" : NULL);
+	int64		rows;
+	int			rc;
+	EcAs		as;
+
+	options.read_only = true;
+	options.dest = &receiver.pub;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (keys != NULL)
+	{
+		options.params = makeParamList(1);
+		options.params->params[0].value = PointerGetDatum(keys);
+		options.params->params[0].isnull = false;
+		options.params->params[0].pflags = PARAM_FLAG_CONST;
+		options.params->params[0].ptype = TEXTARRAYOID;
+	}
+
+	/* read-only SPI runs on the active snapshot, which may be old */
+	CommandCounterIncrement();
+	PushActiveSnapshot(GetTransactionSnapshot());
+	ec_binding_as(&as, binding);
+	rc = SPI_execute_extended(statement, &options);
+	if (rc != SPI_OK_SELECT)
+		elog(ERROR, "SPI returned %s for the query of role \"%s\"",
+			 SPI_result_code_string(rc), binding->role->name);
+	rows = SPI_processed;
+	ec_as_end(&as);
+	PopActiveSnapshot();
+	SPI_finish();
+	pfree(statement);
+	return rows;
 }
 
 void
