@@ -97,3 +97,29 @@ LANGUAGE C STABLE STRICT PARALLEL UNSAFE ROWS 20;
 COMMENT ON FUNCTION ecauto.outbox_status() IS
 'one row per endpoint: state (open, paused, failing: the circuit breaker is open, missing: messages wait for a foreign server that does not exist); messages that wait, of these due, being delivered (leased), to be tried again; oldest: when the longest waiting one was due; deliveries and failed tries since the beginning, in this minute and the one before, and within the last hour; latency: in ms, what half and 99 of 100 deliveries of the last hour stayed below, from when they were due; for operators';
 REVOKE ALL ON FUNCTION ecauto.outbox_status() FROM PUBLIC;
+
+-- The settings are those under which the worker leases: a plan that was made
+-- for an empty outbox must not scan a full one.
+CREATE OR REPLACE FUNCTION ecauto.lease(
+	endpoint text, n integer DEFAULT 1, duration interval DEFAULT '1 minute',
+	OUT id bigint, OUT attempt integer, OUT key text, OUT payload jsonb, OUT path text,
+	OUT method text, OUT headers jsonb, OUT body text, OUT sender name,
+	OUT created_at timestamptz, OUT expires_at timestamptz, OUT wanted text)
+RETURNS SETOF record
+AS 'MODULE_PATHNAME', 'ecauto_lease'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
+SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
+SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan;
+COMMENT ON FUNCTION ecauto.lease(text, integer, interval) IS
+'takes up to n messages of an endpoint that are due, in the order in which they would be sent, to be delivered by the caller and ended with ecauto.settle(id, attempt) within duration (1 s to 1 day), after which they are due again; nobody else gets them meanwhile; wanted names a function that the caller should ask, method, headers, body, expires_at and wanted are NULL where the message has none; no rows if nothing is due; pause the endpoint, or the worker delivers what it can; for operators';
+REVOKE ALL ON FUNCTION ecauto.lease(text, integer, interval) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.settle(
+	id bigint, attempt integer, outcome text DEFAULT 'delivered', error text DEFAULT NULL,
+	retry_after interval DEFAULT NULL)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ecauto_settle'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.settle(bigint, integer, text, text, interval) IS
+'ends what ecauto.lease() began: delivered; retry (later, after retry_after and a back-off, or dead if the endpoint''s max_attempts or give_up_after are used up); dead; cancelled (no longer wanted); released (not tried); false, and nothing done, if the message has ended or that attempt is no longer under way, but what was delivered is delivered whoever tries it again; for operators';
+REVOKE ALL ON FUNCTION ecauto.settle(bigint, integer, text, text, interval) FROM PUBLIC;

@@ -31,7 +31,7 @@ CREATE TABLE ecauto_data.outbox (
 COMMENT ON TABLE ecauto_data.outbox IS
 	'messages that wait for delivery: queued (no attempt yet), leased (lease_until in the future) or to be tried again; finished ones move to outbox_history, so the size follows the backlog';
 COMMENT ON COLUMN ecauto_data.outbox.lease_until IS
-	'by the system''s clock; while it lies in the future, process leased_by is delivering the message.  Neither is indexed and pages are half empty, so that a lease is an update within the page';
+	'by the system''s clock; while it lies in the future, process leased_by (-1: who called ecauto.lease()) is delivering the message.  Neither is indexed and pages are half empty, so that a lease is an update within the page';
 COMMENT ON COLUMN ecauto_data.outbox.attempts IS
 	'tries so far, the one under way included';
 COMMENT ON COLUMN ecauto_data.outbox.queued_at IS
@@ -92,6 +92,21 @@ COMMENT ON COLUMN ecauto_data.outbox_history.last_answer IS
 	'first kilobytes of what the other side said to the last try';
 CREATE INDEX outbox_history_id ON ecauto_data.outbox_history (id);
 CREATE INDEX outbox_history_failed ON ecauto_data.outbox_history (endpoint, finished_at) WHERE state <> 'delivered';
+
+-- This week and the next: who ends the first message of a week would else make
+-- its table, and if that is a cancel() in a transaction that stays open, every
+-- delivery would wait for it.  Later weeks are made ahead by whoever delivers.
+DECLARE
+	week timestamp;
+BEGIN
+	FOR week IN SELECT date_trunc('week', ecauto.now() AT TIME ZONE 'UTC') + n * interval '7 days' FROM generate_series(0, 1) n LOOP
+		EXECUTE format('CREATE TABLE ecauto_data.%I (LIKE ecauto_data.outbox_history INCLUDING DEFAULTS INCLUDING CONSTRAINTS INCLUDING COMMENTS)',
+			'outbox_history_' || to_char(week, 'YYYYMMDD'));
+		EXECUTE format('ALTER TABLE ecauto_data.outbox_history ATTACH PARTITION ecauto_data.%I FOR VALUES FROM (%L) TO (%L)',
+			'outbox_history_' || to_char(week, 'YYYYMMDD'),
+			to_char(week, 'YYYY-MM-DD') || ' 00:00:00+00', to_char(week + interval '7 days', 'YYYY-MM-DD') || ' 00:00:00+00');
+	END LOOP;
+END;
 
 CREATE TABLE ecauto_data.outbox_pause (
 	endpoint text COLLATE "C" PRIMARY KEY,

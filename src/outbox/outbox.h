@@ -220,8 +220,13 @@ typedef struct EcResult
 /* in s: a lease without a settle ends after this plus the endpoint's timeout */
 #define EC_LEASE_SECONDS 60
 
-extern List *ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms);
-extern void ec_outbox_settle(const EcResult *results, int nresults);
+/* who holds a lease, if not the process of that number: ecauto.lease() gave it */
+#define EC_LEASED_BY_HAND (-1)
+
+extern List *ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms,
+							 int holder);
+extern void ec_outbox_settle(const EcResult *results, int nresults, int holder);
+extern bool ec_outbox_gives_up(int max_attempts, int64 give_up_after, int attempts, int64 age);
 extern TimestampTz ec_outbox_next_due(void);
 extern int64 ec_outbox_expire(void);
 extern int64 ec_outbox_reclaim(void);

@@ -112,7 +112,7 @@ static const char *const expire_sql =
 	"SELECT gone.*, 'dead', 'expired before it could be delivered', $1 FROM gone";
 
 static const char *const holders_sql =
-	"SELECT DISTINCT o.leased_by FROM ecauto_data.outbox o WHERE o.lease_until > $1";
+	"SELECT DISTINCT o.leased_by FROM ecauto_data.outbox o WHERE o.lease_until > $1 AND o.leased_by >= 0";
 
 static const char *const reclaim_sql =
 	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0 "
@@ -193,12 +193,13 @@ message_of(HeapTuple tuple, TupleDesc desc)
 
 /*
  * Lease what is due at a time by ecauto.now(), at most as many as wished,
- * until lease_ms from now.
+ * until lease_ms from now, to the process with the number holder, or
+ * EC_LEASED_BY_HAND.
  * Returns a list of EcMessage, in order within each wish, allocated in the
  * current context.
  */
 List *
-ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms)
+ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms, int holder)
 {
 	static const Oid types[] = {
 		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
@@ -237,7 +238,7 @@ ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lea
 	values[8] = TimestampTzGetDatum(due);
 	values[9] = TimestampTzGetDatum(clock);
 	values[10] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock, lease_ms));
-	values[11] = Int32GetDatum(MyProcPid);
+	values[11] = Int32GetDatum(holder);
 	(void) ec_outbox_execute(lease_sql, 12, types, values, NULL);
 
 	for (uint64 i = 0; i < SPI_processed; i++)
@@ -334,7 +335,7 @@ columns_add(Columns *columns, const EcResult *result, TimestampTz now)
 }
 
 static void
-settle_finished(Columns *c, TimestampTz now)
+settle_finished(Columns *c, TimestampTz now, int holder)
 {
 	static const Oid types[] = {
 		INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -351,12 +352,12 @@ settle_finished(Columns *c, TimestampTz now)
 	values[3] = array_of(c->error, c->error_null, c->n, TEXTOID);
 	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
 	values[5] = TimestampTzGetDatum(now);
-	values[6] = Int32GetDatum(MyProcPid);
+	values[6] = Int32GetDatum(holder);
 	(void) ec_outbox_execute(finish_sql, 7, types, values, NULL);
 }
 
 static void
-settle_retries(Columns *c)
+settle_retries(Columns *c, int holder)
 {
 	static const Oid types[] = {
 		INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
@@ -372,13 +373,13 @@ settle_retries(Columns *c)
 	values[3] = array_of(c->error, c->error_null, c->n, TEXTOID);
 	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
 	values[5] = array_of(c->remaining, c->remaining_null, c->n, TEXTOID);
-	values[6] = Int32GetDatum(MyProcPid);
+	values[6] = Int32GetDatum(holder);
 	values[7] = array_of(c->refused, c->refused_null, c->n, TEXTOID);
 	(void) ec_outbox_execute(retry_sql, 8, types, values, NULL);
 }
 
 static void
-settle_releases(Columns *c)
+settle_releases(Columns *c, int holder)
 {
 	static const Oid types[] = {INT8ARRAYOID, INT4OID};
 	Datum		values[2];
@@ -386,18 +387,23 @@ settle_releases(Columns *c)
 	if (c->n == 0)
 		return;
 	values[0] = array_of(c->id, NULL, c->n, INT8OID);
-	values[1] = Int32GetDatum(MyProcPid);
+	values[1] = Int32GetDatum(holder);
 	(void) ec_outbox_execute(release_sql, 2, types, values, NULL);
 }
 
 /*
- * Record what came of leased messages, in the current transaction.
+ * Record what came of messages that the holder leased, in the current
+ * transaction.
  *
- * A result that is not a delivery counts only while the lease is still ours:
- * otherwise another process tries the message now, and decides.
+ * A result that is not a delivery counts only while the lease is still the
+ * holder's: otherwise another tries the message now, and decides.
+ *
+ * What is settled by hand is not in the counters of endpoints: the row of an
+ * endpoint would be locked until the caller's transaction ends, and hold up
+ * every worker that settles.
  */
 void
-ec_outbox_settle(const EcResult *results, int nresults)
+ec_outbox_settle(const EcResult *results, int nresults, int holder)
 {
 	TimestampTz now = ec_now();
 	Columns		finished;
@@ -418,12 +424,25 @@ ec_outbox_settle(const EcResult *results, int nresults)
 		columns_add(result->outcome == EC_RETRY ? &retries :
 					result->outcome == EC_RELEASE ? &releases : &finished, result, now);
 	}
-	settle_finished(&finished, now);
-	settle_retries(&retries);
-	settle_releases(&releases);
-	ec_outbox_count(results, nresults, now);
+	settle_finished(&finished, now, holder);
+	settle_retries(&retries, holder);
+	settle_releases(&releases, holder);
+	if (holder != EC_LEASED_BY_HAND)
+		ec_outbox_count(results, nresults, now);
 	ec_outbox_close(&as);
 }
+
+/*
+ * Is a message dead that failed once more?  attempts: tries so far; age: ms
+ * from when it was first due to when it would be tried again; limits as in
+ * EcEndpoint.
+ */
+bool
+ec_outbox_gives_up(int max_attempts, int64 give_up_after, int attempts, int64 age)
+{
+	return attempts >= max_attempts || (give_up_after > 0 && age > give_up_after);
+}
+
 
 /* ---- what a worker does now and then ---- */
 
@@ -492,7 +511,7 @@ ec_outbox_expire(void)
 /*
  * Take leases away from processes that no longer live; returns how many.  The
  * current process must not hold any.  If another process got the number of a
- * dead one, that one's leases just run out.
+ * dead one, that one's leases just run out.  So do those given by hand.
  */
 int64
 ec_outbox_reclaim(void)

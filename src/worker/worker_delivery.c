@@ -97,7 +97,8 @@ lease_batch(void *arg)
 	wishes = ec_lanes_wishes(delivery, now, &nwishes, &lease_ms);
 	if (delivery->once && delivery->due == 0)
 		delivery->due = ec_now();
-	messages = ec_outbox_lease(wishes, nwishes, delivery->once ? delivery->due : ec_now(), lease_ms);
+	messages = ec_outbox_lease(wishes, nwishes, delivery->once ? delivery->due : ec_now(),
+							   lease_ms, MyProcPid);
 	foreach(cell, messages)
 	{
 		EcMessage  *message = lfirst(cell);

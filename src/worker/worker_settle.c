@@ -13,6 +13,7 @@
 
 #include "common/pg_prng.h"
 #include "mb/pg_wchar.h"
+#include "miscadmin.h"
 #include "utils/memutils.h"
 
 #include "worker/worker_delivery.h"
@@ -92,9 +93,8 @@ result_of(const EcJob *job, EcResult *result, TimestampTz now)
 
 	result->wait = ec_backoff(job->attempts, job->retry_after,
 							  pg_prng_double(&pg_global_prng_state));
-	if (job->attempts >= lane->max_attempts ||
-		(lane->give_up_after > 0 &&
-		 (now - job->queued_at) / 1000 + result->wait > lane->give_up_after))
+	if (ec_outbox_gives_up(lane->max_attempts, lane->give_up_after, job->attempts,
+						   (now - job->queued_at) / 1000 + result->wait))
 	{
 		result->outcome = EC_DEAD;
 		/* which names those refused for good just now, too */
@@ -133,7 +133,7 @@ settle_batch(void *arg)
 		if (result->outcome == EC_RETRY && (batch->soonest < 0 || result->wait < batch->soonest))
 			batch->soonest = result->wait;
 	}
-	ec_outbox_settle(results, batch->n);
+	ec_outbox_settle(results, batch->n, MyProcPid);
 
 	for (EcLane *lane = batch->delivery->lanes; lane != NULL; lane = lane->next)
 	{
