@@ -12,6 +12,7 @@
 
 #include "fmgr.h"
 
+#include "campaign/campaign.h"
 #include "core/core.h"
 #include "customer/customer.h"
 #include "event/event.h"
@@ -34,5 +35,6 @@ _PG_init(void)
 	ec_tick_add_phase("customer", ec_customer_tick);
 	ec_tick_add_phase("pricing", ec_pricing_tick);
 	ec_tick_add_phase("flow", ec_flow_tick);
+	ec_campaign_init();
 	ec_worker_init();
 }

@@ -21,14 +21,6 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.enqueue(text, jsonb, text, text, timestamptz, timestamptz, text, integer, text, jsonb, text, regprocedure) IS
 'puts a message into the outbox and returns its id; it leaves when the transaction commits; needs USAGE on the foreign server "endpoint"; a second message with the same key is the first one, whose id comes back; path is below the endpoint''s url; messages of one entity leave in order; priority is 1 (first), 0 or -1 (last); body is json, form or text; wanted(bigint) returns NULL while the message is still wanted, else why not';
 
-CREATE OR REPLACE FUNCTION ecauto.send_mail(
-	recipient text, template text, data jsonb, purpose text DEFAULT 'transactional', key text DEFAULT NULL)
-RETURNS bigint
-AS 'MODULE_PATHNAME', 'ecauto_send_mail'
-LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION ecauto.send_mail(text, text, jsonb, text, text) IS
-'puts a mail into the outbox and returns the id of the message; data holds "subject" and "body" (text), and may hold "html"; it leaves through the endpoint that the setting ecauto.mail_endpoint names';
-
 CREATE OR REPLACE FUNCTION ecauto.messages(
 	endpoint text DEFAULT NULL, state text DEFAULT NULL,
 	OUT id bigint, OUT endpoint text, OUT state text, OUT key text, OUT attempts integer,

@@ -37,6 +37,7 @@ extern char *ec_guc_manager_mail;
 extern int	ec_guc_max_payload; /* in kB */
 extern int	ec_guc_settle_time; /* in ms */
 extern char *ec_guc_timezone;
+extern char *ec_guc_unsubscribe_url;
 extern int	ec_guc_worker_naptime;	/* in ms */
 
 extern void ec_settings_init(void);

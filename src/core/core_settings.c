@@ -23,6 +23,7 @@ char	   *ec_guc_manager_mail;
 int			ec_guc_max_payload;
 int			ec_guc_settle_time;
 char	   *ec_guc_timezone;
+char	   *ec_guc_unsubscribe_url;
 int			ec_guc_worker_naptime;
 
 /* GUC check_hook: the name of a time zone the server knows, or nothing. */
@@ -35,6 +36,35 @@ timezone_check(char **newval, void **extra, GucSource source)
 	{
 		GUC_check_errdetail("Time zone \"%s\" is not known.", *newval);
 		GUC_check_errhint("See the view pg_timezone_names.");
+		return false;
+	}
+	return true;
+}
+
+/*
+ * GUC check_hook: the beginning of a web address, or nothing.  It goes into
+ * the header of mails.
+ */
+static bool
+web_address_check(char **newval, void **extra, GucSource source)
+{
+	if (*newval == NULL || **newval == '\0')
+		return true;
+	if (strncmp(*newval, "https://", 8) != 0 && strncmp(*newval, "http://", 7) != 0)
+	{
+		GUC_check_errdetail("\"%s\" does not begin with https://.", *newval);
+		return false;
+	}
+	for (const char *p = *newval; *p; p++)
+		if (*p <= ' ' || *p >= 0x7F || strchr("<>\"\\^`{|}", *p) != NULL)
+		{
+			GUC_check_errdetail("There is a character at byte %d that a URI cannot hold.",
+								(int) (p - *newval) + 1);
+			return false;
+		}
+	if (strlen(*newval) > 800)
+	{
+		GUC_check_errdetail("It has more than 800 bytes.");
 		return false;
 	}
 	return true;
@@ -107,6 +137,15 @@ ec_settings_init(void)
 							   "",
 							   PGC_SUSET, 0,
 							   timezone_check, NULL, NULL);
+
+	DefineCustomStringVariable("ecauto.unsubscribe_url",
+							   "Sets the web address that unsubscribes, up to the token.",
+							   "Such as https://shop.example/unsubscribe?token= ; a POST there must "
+							   "unsubscribe whom the token is for. Empty: mails have no such link.",
+							   &ec_guc_unsubscribe_url,
+							   "",
+							   PGC_SUSET, 0,
+							   web_address_check, NULL, NULL);
 
 	DefineCustomIntVariable("ecauto.worker_naptime",
 							"Sets the longest time a background worker sleeps without being woken.",

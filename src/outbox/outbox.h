@@ -130,6 +130,7 @@ typedef struct EcEnqueue
 	Oid			wanted;			/* function asked before sending, or InvalidOid */
 	const char *template;		/* mail: name of its template, for the record */
 	const char *purpose;		/* mail: what consent it needs */
+	bool		passed;			/* mail: the gate has seen it already */
 } EcEnqueue;
 
 /*
@@ -143,10 +144,24 @@ extern int64 ec_enqueue(const EcEnqueue *message, bool *created);
  * Who knows what a mail needs besides being well-formed (consent) leaves a
  * gate here.  It is called by ec_enqueue(), as the user who called that, for
  * each mail that is new (not for one whose key says that it is an earlier
- * one), right before its row is written, and raises to refuse it.
+ * one, nor for one that is marked as passed), right before its row, which
+ * will have that id, is written, and raises to refuse it.
  */
-typedef void (*EcEnqueueGate)(const EcEnqueue *message);
+typedef void (*EcEnqueueGate) (const EcEnqueue *message, int64 id);
 extern void ec_enqueue_set_gate(EcEnqueueGate gate);
+
+/* ---- outbox_manage.c ---- */
+
+/*
+ * End messages that still wait or are leased, as cancelled for that reason;
+ * a process that leases one learns of it before it begins to send.  ids:
+ * bigint[].  Returns how many there were.  The caller is connected to SPI and
+ * acts as the owner of the state.
+ */
+extern int64 ec_outbox_recall(Datum ids, const char *reason);
+
+/* Is ecauto.redrive() putting messages back just now, in this process? */
+extern bool ec_outbox_redriving(void);
 
 /* ---- outbox_statement.c ---- */
 

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * outbox_enqueue.c
- *		Putting messages into the outbox: ecauto.enqueue(), ecauto.send_mail().
+ *		Putting messages into the outbox: ecauto.enqueue().
  *
  * The caller's rights are checked here, so nobody needs a privilege on our
  * tables.  Only a message with a key of the caller's costs a second row:
@@ -33,7 +33,6 @@
 #include "outbox/outbox.h"
 
 PG_FUNCTION_INFO_V1(ecauto_enqueue);
-PG_FUNCTION_INFO_V1(ecauto_send_mail);
 
 #define KEY_MAX		255			/* bytes; partners keep idempotency keys in such columns */
 #define ENTITY_MAX	255
@@ -338,8 +337,8 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 		id = reserve_key(CStringGetTextDatum(message->endpoint), CStringGetTextDatum(message->key), now, &first);
 		ec_outbox_close(&as);
 	}
-	if (id != 0 && mail && enqueue_gate != NULL)
-		enqueue_gate(message);
+	if (id != 0 && mail && enqueue_gate != NULL && !message->passed)
+		enqueue_gate(message, id);
 	if (id != 0)
 		write_row(message, id, message->key ? message->key : fresh_key(), wanted, now, due);
 
@@ -407,87 +406,5 @@ ecauto_enqueue(PG_FUNCTION_ARGS)
 	message.headers = PG_ARGISNULL(9) ? NULL : PG_GETARG_JSONB_P(9);
 	message.body = text_argument(fcinfo, 10);
 	message.wanted = PG_ARGISNULL(11) ? InvalidOid : PG_GETARG_OID(11);
-	PG_RETURN_INT64(ec_enqueue(&message, NULL));
-}
-
-/*
- * Copy a string member of data into the mail under another name; false if
- * there is none.
- */
-static bool
-mail_copy(JsonbParseState **state, Jsonb *data, const char *from, const char *to)
-{
-	JsonbValue	name;
-	JsonbValue *value;
-
-	value = getKeyJsonValueFromContainer(&data->root, from, (int) strlen(from), NULL);
-	if (value == NULL || value->type == jbvNull)
-		return false;
-	name.type = jbvString;
-	name.val.string.val = pstrdup(to);
-	name.val.string.len = (int) strlen(to);
-	(void) pushJsonbValue(state, WJB_KEY, &name);
-	(void) pushJsonbValue(state, WJB_VALUE, value);
-	return true;
-}
-
-static void
-mail_put(JsonbParseState **state, const char *name, char *text)
-{
-	JsonbValue	value;
-
-	value.type = jbvString;
-	value.val.string.val = pstrdup(name);
-	value.val.string.len = (int) strlen(name);
-	(void) pushJsonbValue(state, WJB_KEY, &value);
-	value.val.string.val = text;
-	value.val.string.len = (int) strlen(text);
-	(void) pushJsonbValue(state, WJB_VALUE, &value);
-}
-
-/*
- * ecauto.send_mail(recipient text, template text, data jsonb, purpose text,
- *					key text) returns bigint
- */
-Datum
-ecauto_send_mail(PG_FUNCTION_ARGS)
-{
-	EcEnqueue	message = {0};
-	JsonbParseState *state = NULL;
-	Jsonb	   *data;
-	JsonbValue *mail;
-
-	if (PG_ARGISNULL(0))
-		argument_missing("recipient");
-	if (PG_ARGISNULL(2))
-		argument_missing("data");
-	data = PG_GETARG_JSONB_P(2);
-	if (!JB_ROOT_IS_OBJECT(data))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the data of a mail must be an object"),
-				 errhint("It holds \"subject\" and \"body\", and may hold \"html\".")));
-
-	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
-	mail_put(&state, "to", text_argument(fcinfo, 0));
-	if (!mail_copy(&state, data, "subject", "subject") ||
-		(!mail_copy(&state, data, "body", "text") &&
-		 getKeyJsonValueFromContainer(&data->root, "html", 4, NULL) == NULL))
-		ereport(ERROR,
-				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
-				 errmsg("the data of a mail must hold \"subject\" and \"body\"")));
-	(void) mail_copy(&state, data, "html", "html");
-	(void) mail_copy(&state, data, "attachments", "attachments");
-	(void) mail_copy(&state, data, "headers", "headers");
-	(void) mail_copy(&state, data, "reply_to", "reply_to");
-	(void) mail_copy(&state, data, "list_unsubscribe", "list_unsubscribe");
-	(void) mail_copy(&state, data, "list_unsubscribe_post", "list_unsubscribe_post");
-	mail = pushJsonbValue(&state, WJB_END_OBJECT, NULL);
-
-	message.endpoint = ec_guc_mail_endpoint;
-	message.payload = JsonbValueToJsonb(mail);
-	message.template = text_argument(fcinfo, 1);
-	message.purpose = text_argument(fcinfo, 3);
-	message.key = text_argument(fcinfo, 4);
 	PG_RETURN_INT64(ec_enqueue(&message, NULL));
 }

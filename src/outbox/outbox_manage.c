@@ -32,6 +32,8 @@ PG_FUNCTION_INFO_V1(ecauto_pause_endpoint);
 PG_FUNCTION_INFO_V1(ecauto_resume_endpoint);
 PG_FUNCTION_INFO_V1(ecauto_outbox_status);
 
+static bool redriving = false;
+
 /* state of a waiting message; $1 is the system's time */
 #define STATE_OF_WAITING \
 	"CASE WHEN o.lease_until > $1 THEN 'leased' WHEN o.attempts > 0 THEN 'retry' ELSE 'queued' END"
@@ -70,6 +72,16 @@ static const char *const cancel_sql =
 	"SELECT g.id, $3, 'cancelled', g.attempts, g.priority, g.last_status, g.created_at, "
 	"g.queued_at, g.expires_at, g.endpoint, g.sender, g.key, g.path, g.method, g.body, g.entity, g.template, "
 	"g.purpose, g.wanted, g.headers, g.payload, g.last_error, g.last_answer FROM gone g";
+
+/* whatever state it is in: who withdrew his consent need not wait for a lease to end */
+static const char *const recall_sql =
+	"WITH gone AS (DELETE FROM ecauto_data.outbox o WHERE o.id = ANY ($1) RETURNING o.*) "
+	"INSERT INTO ecauto_data.outbox_history (id, finished_at, state, attempts, priority, last_status, created_at, "
+	"queued_at, expires_at, endpoint, sender, key, path, method, body, entity, template, purpose, wanted, headers, "
+	"payload, last_error, last_answer) "
+	"SELECT g.id, $2, 'cancelled', g.attempts, g.priority, g.last_status, g.created_at, "
+	"g.queued_at, g.expires_at, g.endpoint, g.sender, g.key, g.path, g.method, g.body, g.entity, g.template, "
+	"g.purpose, g.wanted, g.headers, g.payload, $3, g.last_answer FROM gone g";
 
 static const char *const redrive_sql =
 	"WITH back AS (DELETE FROM ecauto_data.outbox_history h WHERE h.state = 'dead' AND h.endpoint = $1 "
@@ -276,6 +288,23 @@ ecauto_cancel(PG_FUNCTION_ARGS)
 	PG_RETURN_BOOL(cancelled);
 }
 
+int64
+ec_outbox_recall(Datum ids, const char *reason)
+{
+	static const Oid types[] = {INT8ARRAYOID, TIMESTAMPTZOID, TEXTOID};
+	TimestampTz now = ec_now();
+	Datum		values[3] = {ids, TimestampTzGetDatum(now), CStringGetTextDatum(reason)};
+
+	ec_history_ensure(now);
+	return (int64) ec_outbox_execute(recall_sql, 3, types, values, NULL);
+}
+
+bool
+ec_outbox_redriving(void)
+{
+	return redriving;
+}
+
 /*
  * ecauto.redrive(endpoint text, key text, error text) returns bigint
  */
@@ -285,7 +314,7 @@ ecauto_redrive(PG_FUNCTION_ARGS)
 	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
 	Datum		values[4];
 	char		nulls[] = "    ";
-	uint64		rows;
+	uint64		rows = 0;
 
 	ec_state_require();
 	ec_require_operator("redrive messages");
@@ -300,7 +329,16 @@ ecauto_redrive(PG_FUNCTION_ARGS)
 	}
 	values[3] = TimestampTzGetDatum(ec_now());
 	(void) ec_endpoint_load(text_to_cstring(PG_GETARG_TEXT_PP(0)), InvalidOid, false);
-	rows = change(redrive_sql, 4, types, values, nulls);
+	redriving = true;
+	PG_TRY();
+	{
+		rows = change(redrive_sql, 4, types, values, nulls);
+	}
+	PG_FINALLY();
+	{
+		redriving = false;
+	}
+	PG_END_TRY();
 	if (rows > 0)
 		ec_wake_at_commit(EC_WAKE_DELIVERY);
 	PG_RETURN_INT64((int64) rows);

@@ -196,6 +196,33 @@ extern char *ec_locale_normalize(const char *locale);
 extern EcMailTemplate *ec_mail_template_load(const char *name, const char *locale, bool fresh);
 extern void ec_mail_partials_load(EcMailPartials *partials, const EcMailTemplate *template, bool fresh);
 
+/* Raises undefined_object, with the locales there are.  Connected to SPI. */
+pg_noreturn extern void ec_mail_template_missing(const char *name, const char *locale);
+
+/* ---- template_kept.c ---- */
+
+/* A mail template with what it includes, ready to be rendered. */
+typedef struct EcMailKept
+{
+	EcMailTemplate *template;
+	EcMailPartials partials;
+} EcMailKept;
+
+/*
+ * The template for a normalized locale or the nearest more general one, as of
+ * now, kept by the session until a template changes; NULL if there is none.
+ * Valid until the next call.
+ */
+extern EcMailKept *ec_mail_kept_get(const char *name, const char *locale);
+
+/* Does a template have other locales than ''?  False if it does not exist. */
+extern bool ec_mail_kept_localized(const char *name);
+
+/* Templates are about to change: nothing that is kept of them holds. */
+extern void ec_mail_kept_forget(void);
+
+/* ---- template_mail.c ---- */
+
 /* A rendered mail; NULL: it has no such part. */
 typedef struct EcMailText
 {

@@ -273,9 +273,8 @@ ec_mail_render(EcMailText *mail, const EcMailTemplate *template, EcMailPartials 
 		mail->body = ec_html_to_text(mail->html, strlen(mail->html));
 }
 
-/* The caller is connected to SPI. */
-pg_noreturn static void
-raise_missing(const char *name, const char *locale)
+void
+ec_mail_template_missing(const char *name, const char *locale)
 {
 	static const Oid types[] = {TEXTOID};
 	Datum		values[1] = {CStringGetTextDatum(name)};
@@ -335,7 +334,7 @@ ecauto_render_mail(PG_FUNCTION_ARGS)
 		elog(ERROR, "SPI_connect failed");
 	template = ec_mail_template_load(name, locale, false);
 	if (template == NULL)
-		raise_missing(name, locale);
+		ec_mail_template_missing(name, locale);
 	if (template->subject == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

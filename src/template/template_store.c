@@ -96,6 +96,7 @@ begin_change(const char *what)
 	ec_require_operator(what);
 	LockRelationOid(ec_state_relation("mail_template", false), ShareRowExclusiveLock);
 	ec_template_cache_trim();
+	ec_mail_kept_forget();
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 }

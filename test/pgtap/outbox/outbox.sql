@@ -31,6 +31,7 @@ SELECT is((ecauto.message(ecauto.enqueue('hook', '{}', not_before => '2020-01-01
 SELECT is((ecauto.message(ecauto.enqueue('hook', '{}', not_before => '-infinity'))).next_at, '2026-03-29 12:00+00', 'as is -infinity');
 SELECT is((ecauto.message(ecauto.enqueue('hook', '{}', 'nul', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL))).path, '', 'NULL stands for the default everywhere');
 RESET ecauto.clock;
+SELECT ecauto.grant_consent('jan@shop.example', 'email', 'marketing') \g /dev/null
 SELECT ecauto.send_mail('jan@shop.example', 'welcome', '{"subject": "Hi", "body": "Hello", "html": "<p>Hello</p>", "ignored": 1}', 'marketing', 'm') AS mail \gset
 SELECT results_eq('SELECT payload, template, purpose FROM ecauto.message(' || :mail || ')',
 	$$ VALUES ('{"to": "jan@shop.example", "subject": "Hi", "text": "Hello", "html": "<p>Hello</p>"}'::jsonb, 'welcome', 'marketing') $$, 'send_mail() makes the payload of a mail');
