@@ -33,6 +33,8 @@
  *		/s/NNN/SECONDS	the same with Retry-After: SECONDS
  *		/flaky/K		500 for the first K requests of an idempotency key (of a
  *						path, if there is no key), then 200
+ *		/flaky/K/...	the same, but first whatever the rest of the path asks for,
+ *						as in /flaky/1/s/429/2 or /flaky/3/hang
  *		/delay/MS		200 after MS milliseconds
  *		/hang			no answer
  *		/big/N			200 with N bytes

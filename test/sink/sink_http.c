@@ -136,10 +136,14 @@ http_handle(Connection *c, const char *path, const char *key, size_t key_len)
 		uint32_t	before = key_len ? key_count(key, key_len, KEY_FLAKY) :
 			key_count(path, strlen(path), KEY_FLAKY);
 
-		if ((long) before < atol(path + 7))
-			http_answer(c, 500, "", "{\"ok\":false}");
-		else
+		const char *first = strchr(path + 7, '/');
+
+		if ((long) before >= atol(path + 7))
 			http_answer(c, 200, "", yes);
+		else if (first != NULL && strncmp(first, "/flaky/", 7) != 0)
+			http_handle(c, first, key, key_len);
+		else
+			http_answer(c, 500, "", "{\"ok\":false}");
 	}
 	else if (strncmp(path, "/delay/", 7) == 0)
 	{
