@@ -90,8 +90,6 @@ COMMENT ON FUNCTION ecauto.outbox_status() IS
 'one row per endpoint: state (open, paused, failing: the circuit breaker is open, missing: messages wait for a foreign server that does not exist); messages that wait, of these due, being delivered (leased), to be tried again; oldest: when the longest waiting one was due; deliveries and failed tries since the beginning, in this minute and the one before, and within the last hour; latency: in ms, what half and 99 of 100 deliveries of the last hour stayed below, from when they were due; for operators';
 REVOKE ALL ON FUNCTION ecauto.outbox_status() FROM PUBLIC;
 
--- The settings are those under which the worker leases: a plan that was made
--- for an empty outbox must not scan a full one.
 CREATE OR REPLACE FUNCTION ecauto.lease(
 	endpoint text, n integer DEFAULT 1, duration interval DEFAULT '1 minute',
 	OUT id bigint, OUT attempt integer, OUT key text, OUT payload jsonb, OUT path text,
@@ -99,9 +97,7 @@ CREATE OR REPLACE FUNCTION ecauto.lease(
 	OUT created_at timestamptz, OUT expires_at timestamptz, OUT wanted text)
 RETURNS SETOF record
 AS 'MODULE_PATHNAME', 'ecauto_lease'
-LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1
-SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off
-SET enable_mergejoin = off SET plan_cache_mode = force_generic_plan;
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1;
 COMMENT ON FUNCTION ecauto.lease(text, integer, interval) IS
 'takes up to n messages of an endpoint that are due, in the order in which they would be sent, to be delivered by the caller and ended with ecauto.settle(id, attempt) within duration (1 s to 1 day), after which they are due again; nobody else gets them meanwhile; wanted names a function that the caller should ask, method, headers, body, expires_at and wanted are NULL where the message has none; no rows if nothing is due; pause the endpoint, or the worker delivers what it can; for operators';
 REVOKE ALL ON FUNCTION ecauto.lease(text, integer, interval) FROM PUBLIC;

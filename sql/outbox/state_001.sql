@@ -84,12 +84,15 @@ CREATE TABLE ecauto_data.outbox_history (
 	headers jsonb,
 	payload jsonb NOT NULL,
 	last_error text,
-	last_answer text
+	last_answer text,
+	remaining text[]
 ) PARTITION BY RANGE (finished_at);
 COMMENT ON TABLE ecauto_data.outbox_history IS
 	'messages that are delivered, dead or cancelled, by the week in which they ended; old weeks are dropped, see ecauto.history_keep';
 COMMENT ON COLUMN ecauto_data.outbox_history.last_answer IS
 	'first kilobytes of what the other side said to the last try';
+COMMENT ON COLUMN ecauto_data.outbox_history.remaining IS
+	'dead mail: recipients that redrive() sends it to, because the others have got it; NULL for all of them';
 CREATE INDEX outbox_history_id ON ecauto_data.outbox_history (id);
 CREATE INDEX outbox_history_failed ON ecauto_data.outbox_history (endpoint, finished_at) WHERE state <> 'delivered';
 
@@ -144,4 +147,4 @@ COMMENT ON TABLE ecauto_data.outbox_minute IS
 COMMENT ON COLUMN ecauto_data.outbox_minute.failed IS
 	'tries that are to be repeated, and those that were the last';
 COMMENT ON COLUMN ecauto_data.outbox_minute.latency IS
-	'deliveries by the time since they were due: element n counts those that took at most sqrt(2)^(n-1) ms and more than the element before allows';
+	'deliveries by the time since they were due: element n, from 1, counts those that took at most 0.1 * 2^((n-1)/8) ms and more than the element before allows';

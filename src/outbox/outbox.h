@@ -16,6 +16,7 @@
 
 #include "core/core.h"
 #include "nodes/pg_list.h"
+#include "storage/itemptr.h"
 #include "utils/array.h"
 #include "utils/jsonb.h"
 
@@ -170,12 +171,13 @@ extern void ec_outbox_close(EcAs *as);
 extern uint64 ec_outbox_execute(const char *text, int nargs, const Oid *types, Datum *values,
 								const char *nulls);
 
-/* ---- outbox_lease.c ---- */
+/* ---- outbox_lease.c, outbox_settle.c, outbox_keep.c ---- */
 
 /* A leased message, in the context that was current at the lease. */
 typedef struct EcMessage
 {
 	int64		id;
+	ItemPointerData tid;		/* of the leased row */
 	char	   *endpoint;
 	char	   *sender;			/* role that enqueued it */
 	char	   *key;			/* idempotency key */
@@ -204,6 +206,9 @@ typedef struct EcLeaseWish
 	int			limit;
 	TimestampTz after_at[EC_PRIORITIES];	/* only those beyond (after_at, after_id) in the */
 	int64		after_id[EC_PRIORITIES];	/* order of next_at, id; DT_NOBEGIN: all */
+	/* what came of it, besides after_*: the last that was looked at */
+	int			found;
+	bool		more;			/* it ended before all were looked at */
 } EcLeaseWish;
 
 /* What came of one try to deliver. */
@@ -219,15 +224,16 @@ typedef enum EcOutcome
 typedef struct EcResult
 {
 	int64		id;
+	ItemPointerData tid;		/* where the lease put it; may be invalid */
 	const char *endpoint;
 	EcOutcome	outcome;
 	int			attempts;
 	int			status;			/* HTTP status or SMTP reply code; 0: none */
 	int64		wait;			/* EC_RETRY: in ms from now */
-	int64		latency;		/* EC_DELIVERED: in ms since it was due */
+	int64		latency;		/* EC_DELIVERED: in us since it was due */
 	const char *error;			/* NULL if delivered; no secrets */
 	const char *answer;			/* first part of the body or reply; NULL if none */
-	int			nremaining;		/* EC_RETRY of a mail: recipients left; ... */
+	int			nremaining;		/* EC_RETRY or EC_DEAD of a mail: recipients left; ... */
 	char	  **remaining;		/* ... 0: as many as before */
 	const char *refused;		/* EC_RETRY of a mail: recipients refused for good, or NULL */
 } EcResult;
@@ -238,8 +244,7 @@ typedef struct EcResult
 /* who holds a lease, if not the process of that number: ecauto.lease() gave it */
 #define EC_LEASED_BY_HAND (-1)
 
-extern List *ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms,
-							 int holder);
+extern List *ec_outbox_lease(EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms, int holder);
 extern void ec_outbox_settle(const EcResult *results, int nresults, int holder);
 extern bool ec_outbox_gives_up(int max_attempts, int64 give_up_after, int attempts, int64 age);
 extern TimestampTz ec_outbox_next_due(void);
@@ -256,13 +261,29 @@ extern int64 ec_backoff(int attempts, int64 retry_after, double random);
 
 /* ---- outbox_count.c ---- */
 
-extern void ec_outbox_count(const EcResult *results, int n, TimestampTz now);
+/* times up to 0.1 ms * 2 ^ (n / 8): element n, and all above: the last */
+#define EC_LATENCY_BUCKETS 256
+
+/* What came of the tries to deliver to one endpoint; all zero: nothing yet. */
+typedef struct EcTally
+{
+	int64		delivered;
+	int64		retried;
+	int64		dead;
+	int64		latency[EC_LATENCY_BUCKETS];
+	char		error[1024];	/* of the last failure; "": none */
+} EcTally;
+
+extern void ec_tally_add(EcTally *tally, const EcResult *result);
+extern void ec_tally_merge(EcTally *tally, const EcTally *more);
+extern bool ec_tally_is_empty(const EcTally *tally);
+extern void ec_tally_write(const EcTally *tally, const char *endpoint, TimestampTz now);
 extern void ec_outbox_count_trim(void);
 extern void ec_outbox_show_breaker(const char *endpoint, TimestampTz until);
 
 /* ---- outbox_history.c ---- */
 
-extern void ec_history_ensure(TimestampTz at);
+extern Oid	ec_history_ensure(TimestampTz at);
 extern int64 ec_history_trim(void);
 
 #endif							/* EC_OUTBOX_H */

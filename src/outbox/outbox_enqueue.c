@@ -13,13 +13,10 @@
  */
 #include "compat/compat.h"
 
-#include "access/table.h"
-#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/pg_proc.h"
 #include "catalog/pg_type.h"
 #include "commands/sequence.h"
-#include "executor/executor.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "tcop/utility.h"
@@ -31,6 +28,7 @@
 #include "utils/uuid.h"
 
 #include "outbox/outbox.h"
+#include "outbox/outbox_row.h"
 
 PG_FUNCTION_INFO_V1(ecauto_enqueue);
 
@@ -44,16 +42,6 @@ static const char *const reserve_key_sql =
 static const char *const find_key_sql =
 	"SELECT k.id FROM ecauto_data.outbox_key k "
 	"WHERE k.endpoint OPERATOR(pg_catalog.=) $1 AND k.key OPERATOR(pg_catalog.=) $2";
-
-/* Columns of ecauto_data.outbox that a new message sets, see state_001.sql. */
-enum
-{
-	COLUMN_ID, COLUMN_LEASE_UNTIL, COLUMN_ATTEMPTS, COLUMN_LEASED_BY, COLUMN_PRIORITY,
-	COLUMN_LAST_STATUS, COLUMN_NEXT_AT, COLUMN_CREATED_AT, COLUMN_QUEUED_AT, COLUMN_EXPIRES_AT,
-	COLUMN_ENDPOINT, COLUMN_SENDER, COLUMN_KEY, COLUMN_PATH, COLUMN_METHOD, COLUMN_BODY,
-	COLUMN_ENTITY, COLUMN_TEMPLATE, COLUMN_PURPOSE, COLUMN_WANTED, COLUMN_HEADERS, COLUMN_PAYLOAD,
-	COLUMNS
-};
 
 static EcEnqueueGate enqueue_gate = NULL;
 
@@ -218,78 +206,52 @@ reserve_key(Datum endpoint, Datum key, TimestampTz at, int64 *first)
 	}
 }
 
-/* Set a column; value NULL leaves it NULL. */
-static void
-set_text(TupleTableSlot *slot, int column, const char *value)
-{
-	if (value == NULL)
-		return;
-	slot->tts_values[column] = CStringGetTextDatum(value);
-	slot->tts_isnull[column] = false;
-}
-
-static void
-set_value(TupleTableSlot *slot, int column, Datum value)
-{
-	slot->tts_values[column] = value;
-	slot->tts_isnull[column] = false;
-}
-
 /*
- * Write the row.  This is an INSERT without planner and executor, which would
- * cost more than the row itself: the table is ours, has no trigger and no
- * policy, and what its constraints demand was checked before.
+ * Write the row, as the owner of the state, since triggers that a DBA put on
+ * the table act there; but as ourselves, which is quicker, if there are none.
  */
 static void
 write_row(const EcEnqueue *message, int64 id, const char *key, const char *wanted, TimestampTz now, TimestampTz due)
 {
-	Relation	outbox = table_open(ec_state_relation("outbox", false), RowExclusiveLock);
-	EState	   *estate = CreateExecutorState();
-	ResultRelInfo *result = makeNode(ResultRelInfo);
-	TupleTableSlot *slot;
+	Oid			outbox = ec_state_relation("outbox", false);
+	bool		plain = ec_rows_plain(outbox, OUTBOX_COLUMNS);
 	NameData	sender;
-
-	if (RelationGetDescr(outbox)->natts < COLUMNS)
-		elog(ERROR, "table \"%s\" has %d columns", RelationGetRelationName(outbox), RelationGetDescr(outbox)->natts);
-	InitResultRelInfo(result, outbox, 1, NULL, 0);
-	ExecOpenIndices(result, false);
-	slot = table_slot_create(outbox, &estate->es_tupleTable);
-	ExecClearTuple(slot);
-	memset(slot->tts_isnull, true, sizeof(bool) * RelationGetDescr(outbox)->natts);
+	EcRows		rows;
+	EcAs		as;
 
 	namestrcpy(&sender, GetUserNameFromId(GetUserId(), false));
-	set_value(slot, COLUMN_ID, Int64GetDatum(id));
-	set_value(slot, COLUMN_LEASE_UNTIL, TimestampTzGetDatum(DT_NOBEGIN));
-	set_value(slot, COLUMN_ATTEMPTS, Int32GetDatum(0));
-	set_value(slot, COLUMN_LEASED_BY, Int32GetDatum(0));
-	set_value(slot, COLUMN_PRIORITY, Int16GetDatum((int16) message->priority));
-	set_value(slot, COLUMN_NEXT_AT, TimestampTzGetDatum(due));
-	set_value(slot, COLUMN_CREATED_AT, TimestampTzGetDatum(now));
-	set_value(slot, COLUMN_QUEUED_AT, TimestampTzGetDatum(due));
+	if (!plain)
+		ec_outbox_open(&as);
+	ec_rows_open(&rows, outbox, OUTBOX_COLUMNS, plain);
+	ec_rows_begin(&rows);
+	ec_rows_set(&rows, OUTBOX_ID, Int64GetDatum(id));
+	ec_rows_set(&rows, OUTBOX_LEASE_UNTIL, TimestampTzGetDatum(DT_NOBEGIN));
+	ec_rows_set(&rows, OUTBOX_ATTEMPTS, Int32GetDatum(0));
+	ec_rows_set(&rows, OUTBOX_LEASED_BY, Int32GetDatum(0));
+	ec_rows_set(&rows, OUTBOX_PRIORITY, Int16GetDatum((int16) message->priority));
+	ec_rows_set(&rows, OUTBOX_NEXT_AT, TimestampTzGetDatum(due));
+	ec_rows_set(&rows, OUTBOX_CREATED_AT, TimestampTzGetDatum(now));
+	ec_rows_set(&rows, OUTBOX_QUEUED_AT, TimestampTzGetDatum(due));
 	if (message->expires_at != 0)
-		set_value(slot, COLUMN_EXPIRES_AT, TimestampTzGetDatum(message->expires_at));
-	set_text(slot, COLUMN_ENDPOINT, message->endpoint);
-	set_value(slot, COLUMN_SENDER, NameGetDatum(&sender));
-	set_text(slot, COLUMN_KEY, key);
-	set_text(slot, COLUMN_PATH, message->path ? message->path : "");
-	set_text(slot, COLUMN_METHOD, message->method);
-	set_text(slot, COLUMN_BODY, message->body && strcmp(message->body, "json") != 0 ? message->body : NULL);
-	set_text(slot, COLUMN_ENTITY, message->entity);
-	set_text(slot, COLUMN_TEMPLATE, message->template);
-	set_text(slot, COLUMN_PURPOSE, message->purpose);
-	set_text(slot, COLUMN_WANTED, wanted);
+		ec_rows_set(&rows, OUTBOX_EXPIRES_AT, TimestampTzGetDatum(message->expires_at));
+	ec_rows_set_text(&rows, OUTBOX_ENDPOINT, message->endpoint);
+	ec_rows_set(&rows, OUTBOX_SENDER, NameGetDatum(&sender));
+	ec_rows_set_text(&rows, OUTBOX_KEY, key);
+	ec_rows_set_text(&rows, OUTBOX_PATH, message->path ? message->path : "");
+	ec_rows_set_text(&rows, OUTBOX_METHOD, message->method);
+	if (message->body != NULL && strcmp(message->body, "json") != 0)
+		ec_rows_set_text(&rows, OUTBOX_BODY, message->body);
+	ec_rows_set_text(&rows, OUTBOX_ENTITY, message->entity);
+	ec_rows_set_text(&rows, OUTBOX_TEMPLATE, message->template);
+	ec_rows_set_text(&rows, OUTBOX_PURPOSE, message->purpose);
+	ec_rows_set_text(&rows, OUTBOX_WANTED, wanted);
 	if (message->headers != NULL)
-		set_value(slot, COLUMN_HEADERS, JsonbPGetDatum(message->headers));
-	set_value(slot, COLUMN_PAYLOAD, JsonbPGetDatum(message->payload));
-	ExecStoreVirtualTuple(slot);
-
-	table_tuple_insert(outbox, slot, GetCurrentCommandId(true), 0, NULL);
-	ec_insert_index_tuples(result, slot, estate);
-	ExecCloseIndices(result);
-	ExecResetTupleTable(estate->es_tupleTable, false);
-	FreeExecutorState(estate);
-	table_close(outbox, NoLock);
-	CommandCounterIncrement();
+		ec_rows_set(&rows, OUTBOX_HEADERS, JsonbPGetDatum(message->headers));
+	ec_rows_set(&rows, OUTBOX_PAYLOAD, JsonbPGetDatum(message->payload));
+	ec_rows_insert(&rows);
+	ec_rows_close(&rows);
+	if (!plain)
+		ec_outbox_close(&as);
 }
 
 /* A key nobody else has: the text form of a new UUID. */

@@ -74,10 +74,11 @@ week_bound(TimestampTz week)
 }
 
 /*
- * Make sure that a message that ends at that time has a place in the history.
+ * Make sure that a message that ends at that time has a place in the history,
+ * and return the partition.
  * The caller is connected to SPI and acts as the owner of the state.
  */
-void
+Oid
 ec_history_ensure(TimestampTz at)
 {
 	TimestampTz week = week_of(at);
@@ -86,7 +87,7 @@ ec_history_ensure(TimestampTz at)
 
 	if (week == known_week && ec_state_relation("outbox_history", true) != InvalidOid &&
 		ec_state_relation(week_name(week), true) == known_relation)
-		return;
+		return known_relation;
 
 	name = week_name(week);
 	relation = ec_state_relation(name, true);
@@ -105,6 +106,7 @@ ec_history_ensure(TimestampTz at)
 	}
 	known_week = week;
 	known_relation = relation;
+	return relation;
 }
 
 /*

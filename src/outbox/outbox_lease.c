@@ -1,607 +1,302 @@
 /*-------------------------------------------------------------------------
  *
  * outbox_lease.c
- *		Handing messages to a process that delivers them, and taking back what
- *		came of it.
+ *		Handing messages to a process that delivers them.
  *
  * A lease says "this process tries it, until then".  It is committed before
- * the network is touched, and settled in another transaction.  If the process
- * dies in between, the lease runs out and the message is tried again with the
- * same key: at least once, and recognisable.
+ * the network is touched, and settled in another transaction
+ * (outbox_settle.c).  If the process dies in between, the lease runs out and
+ * the message is tried again with the same key: at least once, and
+ * recognisable.
  *
  * Leases count by the system's clock, since they bound how long a process may
  * be silent; everything a message waits for counts by ecauto.now().
  *
- * The claim is by index order with SKIP LOCKED and looks at rows, never at
- * "ids above the last one": transactions commit in another order than they
- * drew their ids.  A caller may skip what it has already looked at in this
- * pass (EcLeaseWish.after_*), to step over index entries of rows that have
- * just gone, as long as it soon starts again from the beginning.
+ * The claim goes along the index outbox_queue, locks what is free and steps
+ * over what others hold (as SELECT ... FOR UPDATE SKIP LOCKED would), and
+ * looks at rows, never at "ids above the last one": transactions commit in
+ * another order than they drew their ids.  A caller may skip what it has
+ * already looked at in this pass (EcLeaseWish.after_*), to step over index
+ * entries of rows that have just gone, as long as it soon starts again from
+ * the beginning.
  *
- * All functions here connect to SPI and act as the owner of the state.
+ * It is done by hand, since one statement for it, even with a kept plan,
+ * took as long as sending the messages.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
 
-#include <math.h>
-
+#include "access/nbtree.h"
+#include "access/relscan.h"
+#include "access/skey.h"
+#include "access/stratnum.h"
+#include "access/table.h"
+#include "access/tableam.h"
+#include "access/xact.h"
+#include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
-#include "storage/proc.h"
-#include "storage/procarray.h"
-#include "utils/array.h"
 #include "utils/builtins.h"
-#include "utils/lsyscache.h"
-#include "utils/memutils.h"
+#include "utils/fmgroids.h"
+#include "utils/snapmgr.h"
 
 #include "outbox/outbox.h"
+#include "outbox/outbox_row.h"
 
-#define BACKOFF_FIRST 2000.0	/* ms: most before the second try */
-#define BACKOFF_MOST  3600000.0 /* ms */
+/*
+ * Payloads that one lease brings at most, in bytes, so that large messages
+ * do not fill the memory: what is over is leased next time.
+ */
+#define LEASE_BYTES (32 * 1024 * 1024)
 
-/* longest that we let another side make us wait */
-#define RETRY_AFTER_MOST ((int64) 24 * 3600 * 1000)
-
-static const char *const lease_sql =
-	"WITH due AS MATERIALIZED ("
-	"SELECT m.ctid FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), "
-	"pg_catalog.unnest($3), pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), "
-	"pg_catalog.unnest($7), pg_catalog.unnest($8)) AS w(endpoint, n, at1, id1, at2, id2, at3, id3) "
-	"CROSS JOIN LATERAL (SELECT i.ctid FROM "
-	/* in this order, and no further than needed: a nested loop under a LIMIT */
-	"(VALUES (1, w.at3, w.id3), (0, w.at2, w.id2), (-1, w.at1, w.id1)) AS p(priority, after_at, after_id) "
-	"CROSS JOIN LATERAL (SELECT o.ctid FROM ecauto_data.outbox o "
-	"WHERE o.endpoint = w.endpoint AND o.priority = p.priority AND o.next_at <= $9 "
-	"AND (o.next_at, o.id) > (p.after_at, p.after_id) "
-	"AND o.lease_until <= $10 AND (o.expires_at IS NULL OR o.expires_at > $9) "
-	"AND (o.entity IS NULL OR NOT EXISTS (SELECT FROM ecauto_data.outbox b "
-	"WHERE b.endpoint = o.endpoint AND b.entity = o.entity AND b.id < o.id)) "
-	"ORDER BY o.next_at, o.id LIMIT w.n FOR UPDATE SKIP LOCKED) i LIMIT w.n) m) "
-	"UPDATE ecauto_data.outbox o SET lease_until = $11, leased_by = $12, attempts = o.attempts + 1 "
-	"FROM due WHERE o.ctid = due.ctid "
-	"RETURNING o.id, o.endpoint, o.sender, o.key, o.path, o.payload, o.method, o.body, o.headers, "
-	"o.remaining, o.wanted, o.attempts, o.next_at, o.created_at, o.queued_at, o.expires_at, o.priority, o.entity IS NOT NULL";
-
-#define HISTORY_COLUMNS \
-	"id, attempts, priority, created_at, queued_at, expires_at, endpoint, sender, " \
-	"key, path, method, body, entity, template, purpose, wanted, headers, payload"
-#define HISTORY_GONE \
-	"o.id, o.attempts, o.priority, o.created_at, o.queued_at, o.expires_at, o.endpoint, o.sender, " \
-	"o.key, o.path, o.method, o.body, o.entity, o.template, o.purpose, o.wanted, o.headers, o.payload"
-
-/* what was delivered is delivered, even if the lease has run out meanwhile */
-static const char *const finish_sql =
-	"WITH gone AS (DELETE FROM ecauto_data.outbox o "
-	"USING ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
-	"pg_catalog.unnest($4), pg_catalog.unnest($5)) AS r(id, state, status, error, answer) "
-	"WHERE o.id = r.id AND (r.state = 'delivered' OR o.leased_by = $7) "
-	"RETURNING " HISTORY_GONE ", r.state, r.status, "
-	/* recipients that were refused for good at an earlier try are named, too */
-	"CASE WHEN o.refused IS NULL THEN r.error ELSE pg_catalog.concat_ws('; ', r.error, o.refused) END, r.answer) "
-	"INSERT INTO ecauto_data.outbox_history (" HISTORY_COLUMNS
-	", state, last_status, last_error, last_answer, finished_at) SELECT gone.*, $6 FROM gone";
-
-static const char *const retry_sql =
-	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0, next_at = r.next_at, "
-	"last_status = r.status, last_error = r.error, last_answer = r.answer, "
-	"remaining = CASE WHEN r.remaining IS NULL THEN o.remaining ELSE r.remaining::pg_catalog.text[] END, "
-	"refused = CASE WHEN r.refused IS NULL THEN o.refused ELSE pg_catalog.concat_ws('; ', o.refused, r.refused) END "
-	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2), pg_catalog.unnest($3), "
-	"pg_catalog.unnest($4), pg_catalog.unnest($5), pg_catalog.unnest($6), pg_catalog.unnest($8)) "
-	"AS r(id, next_at, status, error, answer, remaining, refused) "
-	"WHERE o.id = r.id AND o.leased_by = $7";
-
-static const char *const release_sql =
-	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0, attempts = o.attempts - 1 "
-	"WHERE o.id = ANY ($1) AND o.leased_by = $2";
-
-static const char *const next_due_sql =
-	"SELECT min(m.next_at) FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS w(endpoint, priority) "
-	"CROSS JOIN LATERAL (SELECT o.next_at FROM ecauto_data.outbox o "
-	"WHERE o.endpoint = w.endpoint AND o.priority = w.priority AND o.next_at > $3 "
-	"ORDER BY o.next_at LIMIT 1) m";
-
-static const char *const expire_sql =
-	"WITH gone AS (DELETE FROM ecauto_data.outbox o WHERE o.id = ANY (ARRAY("
-	"SELECT e.id FROM ecauto_data.outbox e WHERE e.expires_at <= $1 AND e.lease_until <= $2 "
-	"ORDER BY e.expires_at LIMIT 1000 FOR UPDATE SKIP LOCKED)) "
-	"RETURNING " HISTORY_GONE ", o.last_status, o.last_answer) "
-	"INSERT INTO ecauto_data.outbox_history (" HISTORY_COLUMNS
-	", last_status, last_answer, state, last_error, finished_at) "
-	"SELECT gone.*, 'dead', 'expired before it could be delivered', $1 FROM gone";
-
-static const char *const holders_sql =
-	"SELECT DISTINCT o.leased_by FROM ecauto_data.outbox o WHERE o.lease_until > $1 AND o.leased_by >= 0";
-
-static const char *const reclaim_sql =
-	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0 "
-	"WHERE o.lease_until > $1 AND o.leased_by = ANY ($2)";
-
-static const char *const paused_sql =
-	"SELECT p.endpoint FROM ecauto_data.outbox_pause p";
-
-/* ---- parameters ---- */
+typedef struct Claim
+{
+	EcRows		rows;			/* of the outbox */
+	TupleTableSlot *found;		/* as the scan sees it */
+	TupleTableSlot *locked;		/* as it is, once it is ours */
+	TupleTableSlot *before;		/* an earlier one of the same entity */
+	Relation	queue;			/* indexes */
+	Relation	entity;
+	Snapshot	snapshot;
+	MemoryContext context;		/* of the messages */
+	TimestampTz due;
+	TimestampTz clock;
+	TimestampTz until;
+	int			holder;
+	Size		bytes;			/* of payloads so far */
+	List	   *messages;
+} Claim;
 
 static Datum
-array_of(Datum *values, bool *nulls, int n, Oid type)
+column_of(TupleTableSlot *slot, int column, bool *isnull)
 {
-	int16		length;
-	bool		by_value;
-	char		align;
-	int			lower = 1;
-
-	get_typlenbyvalalign(type, &length, &by_value, &align);
-	return PointerGetDatum(construct_md_array(values, nulls, 1, &n, &lower, type, length,
-											  by_value, align));
+	return slot_getattr(slot, column + 1, isnull);
 }
 
-/* ---- lease ---- */
-
-static char *
-text_column(HeapTuple tuple, TupleDesc desc, int column)
+static TimestampTz
+time_of(TupleTableSlot *slot, int column)
 {
 	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
+	Datum		value = column_of(slot, column, &isnull);
 
-	return isnull ? NULL : TextDatumGetCString(value);
+	return isnull ? 0 : DatumGetTimestampTz(value);
+}
+
+/*
+ * Is there an earlier message of the same entity and endpoint, as far as our
+ * snapshot shows?
+ */
+static bool
+waits_for_entity(Claim *claim, TupleTableSlot *slot)
+{
+	ScanKeyData key[3];
+	IndexScanDesc scan;
+	bool		isnull;
+	Datum		entity = column_of(slot, OUTBOX_ENTITY, &isnull);
+	bool		waits;
+
+	if (isnull)
+		return false;
+	ScanKeyEntryInitialize(&key[0], 0, 1, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ,
+						   column_of(slot, OUTBOX_ENDPOINT, &isnull));
+	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ, entity);
+	ScanKeyEntryInitialize(&key[2], 0, 3, BTLessStrategyNumber, INT8OID, InvalidOid, F_INT8LT,
+						   column_of(slot, OUTBOX_ID, &isnull));
+	scan = ec_index_beginscan(claim->rows.relation, claim->entity, claim->snapshot, lengthof(key));
+	index_rescan(scan, key, lengthof(key), NULL, 0);
+	waits = index_getnext_slot(scan, ForwardScanDirection, claim->before);
+	index_endscan(scan);
+	ExecClearTuple(claim->before);
+	return waits;
+}
+
+/* May this version of a row be leased now? */
+static bool
+is_free(Claim *claim, TupleTableSlot *slot)
+{
+	TimestampTz expires = time_of(slot, OUTBOX_EXPIRES_AT);
+	bool		isnull;
+
+	(void) column_of(slot, OUTBOX_EXPIRES_AT, &isnull);
+	return time_of(slot, OUTBOX_LEASE_UNTIL) <= claim->clock &&
+		time_of(slot, OUTBOX_NEXT_AT) <= claim->due && (isnull || expires > claim->due);
+}
+
+/* Lock the row that was found, in claim->locked; false if others have it. */
+static bool
+claim_lock(Claim *claim)
+{
+	/* where the whole transaction has one snapshot, what has changed since is not ours to take */
+	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	TM_FailureData failure;
+	ItemPointerData tid = claim->found->tts_tid;
+
+	if (table_tuple_lock(claim->rows.relation, &tid, claim->snapshot, claim->locked,
+						 GetCurrentCommandId(true), LockTupleExclusive, LockWaitSkip,
+						 flags, &failure) != TM_Ok)
+		return false;
+	/* somebody changed it since our snapshot was taken: what holds now? */
+	return !failure.traversed || is_free(claim, claim->locked);
+}
+
+static char *
+text_of(const TupleTableSlot *slot, int column)
+{
+	return slot->tts_isnull[column] ? NULL : TextDatumGetCString(slot->tts_values[column]);
 }
 
 static void *
-varlena_column(HeapTuple tuple, TupleDesc desc, int column)
+varlena_of(const TupleTableSlot *slot, int column)
 {
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
-
-	return isnull ? NULL : PG_DETOAST_DATUM_COPY(value);
+	return slot->tts_isnull[column] ? NULL : PG_DETOAST_DATUM_COPY(slot->tts_values[column]);
 }
 
-static Datum
-fixed_column(HeapTuple tuple, TupleDesc desc, int column)
-{
-	bool		isnull;
-	Datum		value = SPI_getbinval(tuple, desc, column, &isnull);
-
-	return isnull ? (Datum) 0 : value;
-}
-
+/* Add the locked row to the messages, as tried for one more time. */
 static EcMessage *
-message_of(HeapTuple tuple, TupleDesc desc)
+message_of(Claim *claim)
 {
+	const TupleTableSlot *slot = claim->locked;
+	MemoryContext before = MemoryContextSwitchTo(claim->context);
 	EcMessage  *message = palloc(sizeof(EcMessage));
 
-	message->id = DatumGetInt64(fixed_column(tuple, desc, 1));
-	message->endpoint = text_column(tuple, desc, 2);
-	message->sender = pstrdup(NameStr(*DatumGetName(fixed_column(tuple, desc, 3))));
-	message->key = text_column(tuple, desc, 4);
-	message->path = text_column(tuple, desc, 5);
-	message->payload = varlena_column(tuple, desc, 6);
-	message->method = text_column(tuple, desc, 7);
-	message->body = text_column(tuple, desc, 8);
-	message->headers = varlena_column(tuple, desc, 9);
-	message->remaining = varlena_column(tuple, desc, 10);
-	message->wanted = text_column(tuple, desc, 11);
-	message->attempts = DatumGetInt32(fixed_column(tuple, desc, 12));
-	message->next_at = DatumGetTimestampTz(fixed_column(tuple, desc, 13));
-	message->created_at = DatumGetTimestampTz(fixed_column(tuple, desc, 14));
-	message->queued_at = DatumGetTimestampTz(fixed_column(tuple, desc, 15));
-	message->expires_at = DatumGetTimestampTz(fixed_column(tuple, desc, 16));
-	message->priority = DatumGetInt16(fixed_column(tuple, desc, 17));
-	message->ordered = DatumGetBool(fixed_column(tuple, desc, 18));
+	message->id = DatumGetInt64(slot->tts_values[OUTBOX_ID]);
+	message->endpoint = text_of(slot, OUTBOX_ENDPOINT);
+	message->sender = pstrdup(NameStr(*DatumGetName(slot->tts_values[OUTBOX_SENDER])));
+	message->key = text_of(slot, OUTBOX_KEY);
+	message->path = text_of(slot, OUTBOX_PATH);
+	message->payload = varlena_of(slot, OUTBOX_PAYLOAD);
+	message->method = text_of(slot, OUTBOX_METHOD);
+	message->body = text_of(slot, OUTBOX_BODY);
+	message->headers = varlena_of(slot, OUTBOX_HEADERS);
+	message->remaining = varlena_of(slot, OUTBOX_REMAINING);
+	message->wanted = text_of(slot, OUTBOX_WANTED);
+	message->attempts = DatumGetInt32(slot->tts_values[OUTBOX_ATTEMPTS]) + 1;
+	message->next_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_NEXT_AT]);
+	message->created_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_CREATED_AT]);
+	message->queued_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_QUEUED_AT]);
+	message->expires_at = slot->tts_isnull[OUTBOX_EXPIRES_AT] ? 0 : DatumGetTimestampTz(slot->tts_values[OUTBOX_EXPIRES_AT]);
+	message->priority = DatumGetInt16(slot->tts_values[OUTBOX_PRIORITY]);
+	message->ordered = !slot->tts_isnull[OUTBOX_ENTITY];
+	claim->bytes += VARSIZE(message->payload);
+	claim->messages = lappend(claim->messages, message);
+	MemoryContextSwitchTo(before);
 	return message;
+}
+
+static void
+claim_take(Claim *claim)
+{
+	EcMessage  *message;
+
+	ec_rows_begin_from(&claim->rows, claim->locked);
+	message = message_of(claim);
+	ec_rows_set(&claim->rows, OUTBOX_LEASE_UNTIL, TimestampTzGetDatum(claim->until));
+	ec_rows_set(&claim->rows, OUTBOX_LEASED_BY, Int32GetDatum(claim->holder));
+	ec_rows_set(&claim->rows, OUTBOX_ATTEMPTS, Int32GetDatum(message->attempts));
+	ec_rows_update(&claim->rows, claim->locked);
+	message->tid = claim->rows.slot->tts_tid;
+}
+
+/*
+ * Lease messages of one endpoint and priority until the wish has what it
+ * wants.  False if there is no room for more in this lease.
+ */
+static bool
+claim_priority(Claim *claim, EcLeaseWish *wish, Datum endpoint, int priority)
+{
+	ScanKeyData key[4];
+	ScanKeyData after[2];
+	IndexScanDesc scan;
+	int			p = priority + 1;
+	int			nkeys = 3;
+	bool		room = true;
+
+	ScanKeyEntryInitialize(&key[0], 0, 1, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ, endpoint);
+	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, INT2OID, InvalidOid, F_INT2EQ,
+						   Int16GetDatum((int16) priority));
+	if (wish->after_at[p] != DT_NOBEGIN)
+	{
+		/* (next_at, id) > (after_at, after_id): see ExecIndexBuildScanKeys() */
+		ScanKeyEntryInitialize(&after[0], SK_ROW_MEMBER, 3, BTGreaterStrategyNumber, TIMESTAMPTZOID, InvalidOid,
+							   F_TIMESTAMPTZ_CMP, TimestampTzGetDatum(wish->after_at[p]));
+		ScanKeyEntryInitialize(&after[1], SK_ROW_MEMBER | SK_ROW_END, 4, BTGreaterStrategyNumber, INT8OID, InvalidOid,
+							   F_BTINT8CMP, Int64GetDatum(wish->after_id[p]));
+		memset(&key[2], 0, sizeof(ScanKeyData));
+		key[2].sk_flags = SK_ROW_HEADER;
+		key[2].sk_attno = 3;
+		key[2].sk_strategy = BTGreaterStrategyNumber;
+		key[2].sk_argument = PointerGetDatum(after);
+		nkeys = 4;
+	}
+	ScanKeyEntryInitialize(&key[nkeys - 1], 0, 3, BTLessEqualStrategyNumber, TIMESTAMPTZOID, InvalidOid,
+						   F_TIMESTAMPTZ_LE, TimestampTzGetDatum(claim->due));
+
+	scan = ec_index_beginscan(claim->rows.relation, claim->queue, claim->snapshot, nkeys);
+	index_rescan(scan, key, nkeys, NULL, 0);
+	while (wish->found < wish->limit && room && index_getnext_slot(scan, ForwardScanDirection, claim->found))
+	{
+		CHECK_FOR_INTERRUPTS();
+		wish->after_at[p] = time_of(claim->found, OUTBOX_NEXT_AT);
+		wish->after_id[p] = DatumGetInt64(claim->found->tts_values[OUTBOX_ID]);
+		if (!is_free(claim, claim->found) || waits_for_entity(claim, claim->found) || !claim_lock(claim))
+			continue;
+		claim_take(claim);
+		wish->found++;
+		room = claim->bytes < LEASE_BYTES;
+	}
+	index_endscan(scan);
+	return room;
 }
 
 /*
  * Lease what is due at a time by ecauto.now(), at most as many as wished,
  * until lease_ms from now, to the process with the number holder, or
- * EC_LEASED_BY_HAND.
+ * EC_LEASED_BY_HAND.  Each wish is told how many it got, whether there may be
+ * more, and how far it has come.
  * Returns a list of EcMessage, in order within each wish, allocated in the
  * current context.
  */
 List *
-ec_outbox_lease(const EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms, int holder)
+ec_outbox_lease(EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms, int holder)
 {
-	static const Oid types[] = {
-		TEXTARRAYOID, INT4ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZARRAYOID,
-		INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT8ARRAYOID, TIMESTAMPTZOID, TIMESTAMPTZOID,
-		TIMESTAMPTZOID, INT4OID
-	};
 	MemoryContext caller = CurrentMemoryContext;
-	TimestampTz clock = GetCurrentTimestamp();
-	Datum		values[12];
-	Datum	   *column[2 + 2 * EC_PRIORITIES];
-	List	   *messages = NIL;
+	Claim		claim = {.context = caller, .holder = holder, .due = due, .clock = GetCurrentTimestamp()};
+	bool		room = true;
 	EcAs		as;
 
 	if (nwishes == 0)
 		return NIL;
 	ec_outbox_open(&as);
-	for (int i = 0; i < (int) lengthof(column); i++)
-		column[i] = palloc(sizeof(Datum) * nwishes);
+	claim.until = TimestampTzPlusMilliseconds(claim.clock, lease_ms);
+	claim.snapshot = GetTransactionSnapshot();
+	PushActiveSnapshot(claim.snapshot);
+	claim.snapshot = GetActiveSnapshot();
+	ec_rows_open(&claim.rows, ec_state_relation("outbox", false), OUTBOX_COLUMNS, false);
+	claim.queue = index_open(ec_state_relation("outbox_queue", false), RowExclusiveLock);
+	claim.entity = index_open(ec_state_relation("outbox_entity", false), RowExclusiveLock);
+	claim.found = table_slot_create(claim.rows.relation, NULL);
+	claim.locked = table_slot_create(claim.rows.relation, NULL);
+	claim.before = table_slot_create(claim.rows.relation, NULL);
+
 	for (int i = 0; i < nwishes; i++)
 	{
-		column[0][i] = CStringGetTextDatum(wishes[i].endpoint);
-		column[1][i] = Int32GetDatum(wishes[i].limit);
-		for (int p = 0; p < EC_PRIORITIES; p++)
-		{
-			column[2 + 2 * p][i] = TimestampTzGetDatum(wishes[i].after_at[p]);
-			column[3 + 2 * p][i] = Int64GetDatum(wishes[i].after_id[p]);
-		}
-	}
-	values[0] = array_of(column[0], NULL, nwishes, TEXTOID);
-	values[1] = array_of(column[1], NULL, nwishes, INT4OID);
-	for (int p = 0; p < EC_PRIORITIES; p++)
-	{
-		values[2 + 2 * p] = array_of(column[2 + 2 * p], NULL, nwishes, TIMESTAMPTZOID);
-		values[3 + 2 * p] = array_of(column[3 + 2 * p], NULL, nwishes, INT8OID);
-	}
-	values[8] = TimestampTzGetDatum(due);
-	values[9] = TimestampTzGetDatum(clock);
-	values[10] = TimestampTzGetDatum(TimestampTzPlusMilliseconds(clock, lease_ms));
-	values[11] = Int32GetDatum(holder);
-	(void) ec_outbox_execute(lease_sql, 12, types, values, NULL);
+		EcLeaseWish *wish = &wishes[i];
+		Datum		endpoint = CStringGetTextDatum(wish->endpoint);
 
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext spi = MemoryContextSwitchTo(caller);
-
-		messages = lappend(messages, message_of(SPI_tuptable->vals[i], SPI_tuptable->tupdesc));
-		MemoryContextSwitchTo(spi);
+		wish->found = 0;
+		for (int priority = 1; priority >= -1 && room && wish->found < wish->limit; priority--)
+			room = claim_priority(&claim, wish, endpoint, priority);
+		wish->more = !room || wish->found >= wish->limit;
 	}
+
+	ExecDropSingleTupleTableSlot(claim.found);
+	ExecDropSingleTupleTableSlot(claim.locked);
+	ExecDropSingleTupleTableSlot(claim.before);
+	index_close(claim.entity, NoLock);
+	index_close(claim.queue, NoLock);
+	ec_rows_close(&claim.rows);
+	PopActiveSnapshot();
 	ec_outbox_close(&as);
-	return messages;
-}
-
-/* ---- settle ---- */
-
-/* Results of one kind, as columns. */
-typedef struct Columns
-{
-	int			n;
-	Datum	   *id;
-	Datum	   *state;
-	Datum	   *next_at;
-	Datum	   *status;
-	bool	   *status_null;
-	Datum	   *error;
-	bool	   *error_null;
-	Datum	   *answer;
-	bool	   *answer_null;
-	Datum	   *remaining;
-	bool	   *remaining_null;
-	Datum	   *refused;
-	bool	   *refused_null;
-} Columns;
-
-static void
-columns_init(Columns *columns, int n)
-{
-	columns->n = 0;
-	columns->id = palloc(sizeof(Datum) * n);
-	columns->state = palloc(sizeof(Datum) * n);
-	columns->next_at = palloc(sizeof(Datum) * n);
-	columns->status = palloc(sizeof(Datum) * n);
-	columns->status_null = palloc(sizeof(bool) * n);
-	columns->error = palloc(sizeof(Datum) * n);
-	columns->error_null = palloc(sizeof(bool) * n);
-	columns->answer = palloc(sizeof(Datum) * n);
-	columns->answer_null = palloc(sizeof(bool) * n);
-	columns->remaining = palloc(sizeof(Datum) * n);
-	columns->remaining_null = palloc(sizeof(bool) * n);
-	columns->refused = palloc(sizeof(Datum) * n);
-	columns->refused_null = palloc(sizeof(bool) * n);
-}
-
-static Datum
-text_or_null(const char *text, bool *isnull)
-{
-	*isnull = (text == NULL);
-	return text ? CStringGetTextDatum(text) : (Datum) 0;
-}
-
-/* A text[] in its text form, since there are no arrays of arrays. */
-static Datum
-array_text(char **elements, int n, bool *isnull)
-{
-	Datum	   *values = palloc(sizeof(Datum) * Max(n, 1));
-	Oid			output;
-	bool		varlena;
-
-	*isnull = (n == 0);
-	if (n == 0)
-		return (Datum) 0;
-	for (int i = 0; i < n; i++)
-		values[i] = CStringGetTextDatum(elements[i]);
-	getTypeOutputInfo(TEXTARRAYOID, &output, &varlena);
-	return CStringGetTextDatum(OidOutputFunctionCall(output, array_of(values, NULL, n, TEXTOID)));
-}
-
-static void
-columns_add(Columns *columns, const EcResult *result, TimestampTz now)
-{
-	int			i = columns->n++;
-
-	columns->id[i] = Int64GetDatum(result->id);
-	columns->state[i] = CStringGetTextDatum(result->outcome == EC_DELIVERED ? "delivered" :
-											result->outcome == EC_UNWANTED ? "cancelled" : "dead");
-	columns->next_at[i] = TimestampTzGetDatum(now + result->wait * 1000);
-	columns->status[i] = Int32GetDatum(result->status);
-	columns->status_null[i] = (result->status == 0);
-	columns->error[i] = text_or_null(result->error, &columns->error_null[i]);
-	columns->answer[i] = text_or_null(result->answer, &columns->answer_null[i]);
-	columns->remaining[i] = array_text(result->remaining, result->nremaining,
-									   &columns->remaining_null[i]);
-	columns->refused[i] = text_or_null(result->refused, &columns->refused_null[i]);
-}
-
-static void
-settle_finished(Columns *c, TimestampTz now, int holder)
-{
-	static const Oid types[] = {
-		INT8ARRAYOID, TEXTARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TIMESTAMPTZOID, INT4OID
-	};
-	Datum		values[7];
-
-	if (c->n == 0)
-		return;
-	ec_history_ensure(now);
-	values[0] = array_of(c->id, NULL, c->n, INT8OID);
-	values[1] = array_of(c->state, NULL, c->n, TEXTOID);
-	values[2] = array_of(c->status, c->status_null, c->n, INT4OID);
-	values[3] = array_of(c->error, c->error_null, c->n, TEXTOID);
-	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
-	values[5] = TimestampTzGetDatum(now);
-	values[6] = Int32GetDatum(holder);
-	(void) ec_outbox_execute(finish_sql, 7, types, values, NULL);
-}
-
-static void
-settle_retries(Columns *c, int holder)
-{
-	static const Oid types[] = {
-		INT8ARRAYOID, TIMESTAMPTZARRAYOID, INT4ARRAYOID, TEXTARRAYOID, TEXTARRAYOID,
-		TEXTARRAYOID, INT4OID, TEXTARRAYOID
-	};
-	Datum		values[8];
-
-	if (c->n == 0)
-		return;
-	values[0] = array_of(c->id, NULL, c->n, INT8OID);
-	values[1] = array_of(c->next_at, NULL, c->n, TIMESTAMPTZOID);
-	values[2] = array_of(c->status, c->status_null, c->n, INT4OID);
-	values[3] = array_of(c->error, c->error_null, c->n, TEXTOID);
-	values[4] = array_of(c->answer, c->answer_null, c->n, TEXTOID);
-	values[5] = array_of(c->remaining, c->remaining_null, c->n, TEXTOID);
-	values[6] = Int32GetDatum(holder);
-	values[7] = array_of(c->refused, c->refused_null, c->n, TEXTOID);
-	(void) ec_outbox_execute(retry_sql, 8, types, values, NULL);
-}
-
-static void
-settle_releases(Columns *c, int holder)
-{
-	static const Oid types[] = {INT8ARRAYOID, INT4OID};
-	Datum		values[2];
-
-	if (c->n == 0)
-		return;
-	values[0] = array_of(c->id, NULL, c->n, INT8OID);
-	values[1] = Int32GetDatum(holder);
-	(void) ec_outbox_execute(release_sql, 2, types, values, NULL);
-}
-
-/*
- * Record what came of messages that the holder leased, in the current
- * transaction.
- *
- * A result that is not a delivery counts only while the lease is still the
- * holder's: otherwise another tries the message now, and decides.
- *
- * What is settled by hand is not in the counters of endpoints: the row of an
- * endpoint would be locked until the caller's transaction ends, and hold up
- * every worker that settles.
- */
-void
-ec_outbox_settle(const EcResult *results, int nresults, int holder)
-{
-	TimestampTz now = ec_now();
-	Columns		finished;
-	Columns		retries;
-	Columns		releases;
-	EcAs		as;
-
-	if (nresults == 0)
-		return;
-	ec_outbox_open(&as);
-	columns_init(&finished, nresults);
-	columns_init(&retries, nresults);
-	columns_init(&releases, nresults);
-	for (int i = 0; i < nresults; i++)
-	{
-		const EcResult *result = &results[i];
-
-		columns_add(result->outcome == EC_RETRY ? &retries :
-					result->outcome == EC_RELEASE ? &releases : &finished, result, now);
-	}
-	settle_finished(&finished, now, holder);
-	settle_retries(&retries, holder);
-	settle_releases(&releases, holder);
-	if (holder != EC_LEASED_BY_HAND)
-		ec_outbox_count(results, nresults, now);
-	ec_outbox_close(&as);
-}
-
-/*
- * Is a message dead that failed once more?  attempts: tries so far; age: ms
- * from when it was first due to when it would be tried again; limits as in
- * EcEndpoint.
- */
-bool
-ec_outbox_gives_up(int max_attempts, int64 give_up_after, int attempts, int64 age)
-{
-	return attempts >= max_attempts || (give_up_after > 0 && age > give_up_after);
-}
-
-
-/* ---- what a worker does now and then ---- */
-
-/*
- * When the next message that is not due yet will be; DT_NOEND if there is none.
- */
-TimestampTz
-ec_outbox_next_due(void)
-{
-	static const Oid types[] = {TEXTARRAYOID, INT2ARRAYOID, TIMESTAMPTZOID};
-	List	   *names = ec_endpoint_names();
-	int			n = 0;
-	Datum	   *endpoints = palloc(sizeof(Datum) * (3 * list_length(names) + 1));
-	Datum	   *priorities = palloc(sizeof(Datum) * (3 * list_length(names) + 1));
-	TimestampTz due = DT_NOEND;
-	Datum		values[3];
-	ListCell   *cell;
-	EcAs		as;
-
-	foreach(cell, names)
-		for (int priority = -1; priority <= 1; priority++)
-		{
-			endpoints[n] = CStringGetTextDatum((char *) lfirst(cell));
-			priorities[n++] = Int16GetDatum((int16) priority);
-		}
-	if (n == 0)
-		return DT_NOEND;
-
-	ec_outbox_open(&as);
-	values[0] = array_of(endpoints, NULL, n, TEXTOID);
-	values[1] = array_of(priorities, NULL, n, INT2OID);
-	values[2] = TimestampTzGetDatum(ec_now());
-	(void) ec_outbox_execute(next_due_sql, 3, types, values, NULL);
-	if (SPI_processed == 1)
-	{
-		bool		isnull;
-		Datum		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
-
-		if (!isnull)
-			due = DatumGetTimestampTz(value);
-	}
-	ec_outbox_close(&as);
-	return due;
-}
-
-/*
- * End messages whose time is over, at most a thousand; returns how many.
- */
-int64
-ec_outbox_expire(void)
-{
-	static const Oid types[] = {TIMESTAMPTZOID, TIMESTAMPTZOID};
-	TimestampTz now = ec_now();
-	Datum		values[2] = {TimestampTzGetDatum(now), TimestampTzGetDatum(GetCurrentTimestamp())};
-	int64		expired;
-	EcAs		as;
-
-	ec_outbox_open(&as);
-	ec_history_ensure(now);
-	(void) ec_outbox_execute(expire_sql, 2, types, values, NULL);
-	expired = (int64) SPI_processed;
-	ec_outbox_close(&as);
-	return expired;
-}
-
-/*
- * Take leases away from processes that no longer live; returns how many.  The
- * current process must not hold any.  If another process got the number of a
- * dead one, that one's leases just run out.  So do those given by hand.
- */
-int64
-ec_outbox_reclaim(void)
-{
-	static const Oid holder_types[] = {TIMESTAMPTZOID};
-	static const Oid types[] = {TIMESTAMPTZOID, INT4ARRAYOID};
-	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp())};
-	Datum	   *dead;
-	int			ndead = 0;
-	int64		reclaimed = 0;
-	EcAs		as;
-
-	ec_outbox_open(&as);
-	(void) ec_outbox_execute(holders_sql, 1, holder_types, values, NULL);
-	dead = palloc(sizeof(Datum) * (SPI_processed + 1));
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		Datum		pid = fixed_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1);
-		PGPROC	   *proc = BackendPidGetProc(DatumGetInt32(pid));
-
-		if (proc == NULL || proc->databaseId != MyDatabaseId || proc == MyProc)
-			dead[ndead++] = pid;
-	}
-	if (ndead > 0)
-	{
-		values[1] = array_of(dead, NULL, ndead, INT4OID);
-		(void) ec_outbox_execute(reclaim_sql, 2, types, values, NULL);
-		reclaimed = (int64) SPI_processed;
-	}
-	ec_outbox_close(&as);
-	return reclaimed;
-}
-
-/*
- * Give up the leases of this process; returns how many.  The tries count: it
- * may have been under way with them.
- */
-int64
-ec_outbox_give_back(void)
-{
-	static const Oid types[] = {TIMESTAMPTZOID, INT4ARRAYOID};
-	Datum		me = Int32GetDatum(MyProcPid);
-	Datum		values[2] = {TimestampTzGetDatum(GetCurrentTimestamp())};
-	int64		given;
-	EcAs		as;
-
-	ec_outbox_open(&as);
-	values[1] = array_of(&me, NULL, 1, INT4OID);
-	(void) ec_outbox_execute(reclaim_sql, 2, types, values, NULL);
-	given = (int64) SPI_processed;
-	ec_outbox_close(&as);
-	return given;
-}
-
-/*
- * Names (char *, in the current context) of the endpoints that are paused.
- */
-List *
-ec_outbox_paused(void)
-{
-	MemoryContext caller = CurrentMemoryContext;
-	List	   *names = NIL;
-	EcAs		as;
-
-	ec_outbox_open(&as);
-	(void) ec_outbox_execute(paused_sql, 0, NULL, NULL, NULL);
-	for (uint64 i = 0; i < SPI_processed; i++)
-	{
-		MemoryContext spi = MemoryContextSwitchTo(caller);
-
-		names = lappend(names, text_column(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
-		MemoryContextSwitchTo(spi);
-	}
-	ec_outbox_close(&as);
-	return names;
-}
-
-/*
- * "Full jitter": a uniform random part (random, in [0, 1)) of a bound that
- * doubles with every try, as in M. Brooker, "Exponential Backoff And Jitter",
- * AWS Architecture Blog, 2015.  Many messages that failed together do not
- * come back together.
- */
-int64
-ec_backoff(int attempts, int64 retry_after, double random)
-{
-	double		bound = Min(BACKOFF_FIRST * pow(2, Min(attempts - 1, 30)), BACKOFF_MOST);
-	int64		wait = (int64) (bound * random);
-
-	if (retry_after >= 0)
-		wait += Min(retry_after, RETRY_AFTER_MOST);
-	return wait;
+	return claim.messages;
 }

@@ -88,10 +88,10 @@ static const char *const redrive_sql =
 	"AND ($2 IS NULL OR h.key = $2) AND ($3 IS NULL OR h.last_error LIKE $3) "
 	"AND (h.expires_at IS NULL OR h.expires_at > $4) RETURNING h.*) "
 	"INSERT INTO ecauto_data.outbox (id, next_at, queued_at, priority, last_status, created_at, expires_at, endpoint, "
-	"sender, key, path, method, body, entity, template, purpose, wanted, headers, payload, last_error, last_answer) "
+	"sender, key, path, method, body, entity, template, purpose, wanted, headers, payload, last_error, last_answer, remaining) "
 	"SELECT b.id, $4, $4, b.priority, b.last_status, b.created_at, b.expires_at, b.endpoint, "
 	"b.sender, b.key, b.path, b.method, b.body, b.entity, b.template, b.purpose, b.wanted, b.headers, b.payload, "
-	"b.last_error, b.last_answer FROM back b";
+	"b.last_error, b.last_answer, b.remaining FROM back b";
 
 static const char *const pause_sql =
 	"INSERT INTO ecauto_data.outbox_pause (endpoint, paused_at, paused_by) VALUES ($1, $2, $3) "
@@ -104,7 +104,7 @@ static const char *const resume_sql =
  * that holds the percentile (outbox_count.c).
  */
 #define PERCENTILE(p) \
-	"(SELECT round(sqrt(2)::numeric ^ (b.n - 1), 1)::float8 FROM (" \
+	"(SELECT round((0.1 * 2 ^ ((b.n - 1) / 8.0))::numeric, 2)::float8 FROM (" \
 	"SELECT u.n, sum(sum(u.count)) OVER (ORDER BY u.n) AS upto, sum(sum(u.count)) OVER () AS total " \
 	"FROM ecauto_data.outbox_minute m, unnest(m.latency) WITH ORDINALITY AS u(count, n) " \
 	"WHERE m.endpoint = n.endpoint AND m.minute > $2 - interval '1 hour' GROUP BY u.n) b " \

@@ -42,21 +42,14 @@ typedef struct Errand
 	int64		dead;
 } Errand;
 
-/*
- * before_shmem_exit callback: a caller who gives up, or an error, ends the
- * process in the middle of its work.  Write down what has come back, and let
- * others have the rest at once instead of when the leases run out.
- */
+/* before_shmem_exit callback: a caller who gives up, or an error, ends us */
 static void
 errand_end(int code, Datum arg)
 {
-	EcDelivery *delivery = (EcDelivery *) DatumGetPointer(arg);
-
 	if (code == 0)
 		return;
 	AbortOutOfAnyTransaction();
-	(void) ec_delivery_settle(delivery);
-	ec_delivery_give_back(delivery);
+	ec_delivery_leave((EcDelivery *) DatumGetPointer(arg));
 }
 
 /*

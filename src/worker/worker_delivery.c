@@ -16,6 +16,7 @@
 
 #include <sys/resource.h>
 
+#include "access/xact.h"
 #include "commands/extension.h"
 #include "miscadmin.h"
 #include "pgstat.h"
@@ -50,6 +51,7 @@ ec_delivery_finish(EcDelivery *delivery, EcJob *job, EcOutcome outcome)
 	lane->inflight--;
 	delivery->inflight--;
 	job->outcome = outcome;
+	job->ended = now;
 	if (outcome == EC_RETRY)
 		lane->breaker_changed |= ec_pace_failure(&lane->pace, now);
 	else if (outcome == EC_DELIVERED || (outcome == EC_DEAD && job->status != 0))
@@ -76,6 +78,7 @@ lease_batch(void *arg)
 	EcDelivery *delivery = arg;
 	EcLeaseWish *wishes;
 	List	   *messages;
+	MemoryContext each;
 	ListCell   *cell;
 	int			nwishes;
 	int			lease_ms;
@@ -99,13 +102,14 @@ lease_batch(void *arg)
 		delivery->due = ec_now();
 	messages = ec_outbox_lease(wishes, nwishes, delivery->once ? delivery->due : ec_now(),
 							   lease_ms, MyProcPid);
+	each = AllocSetContextCreate(delivery->round, "ecauto message", ALLOCSET_DEFAULT_SIZES);
+	MemoryContextSwitchTo(each);
 	foreach(cell, messages)
 	{
-		EcMessage  *message = lfirst(cell);
-
-		ec_job_create(delivery, message, now + (int64) lease_ms * 1000);
+		ec_job_create(delivery, lfirst(cell), now + (int64) lease_ms * 1000);
+		MemoryContextReset(each);
 	}
-	ec_lanes_leased(delivery, wishes, nwishes, messages);
+	ec_lanes_leased(delivery, wishes, nwishes);
 }
 
 static bool
@@ -123,13 +127,13 @@ delivery_lease(EcDelivery *delivery)
 			ec_job_free(job);
 			continue;
 		}
-		MemoryContextSetParent(job->context, delivery->context);
 		if (job->target != NULL)
 			ec_lane_push(delivery, job);
 		else
 		{
+			job->ended = ec_worker_clock();
 			if (delivery->done.n == 0)
-				delivery->done_since = ec_worker_clock();
+				delivery->done_since = job->ended;
 			ec_jobs_append(&delivery->done, job);
 		}
 	}
@@ -183,11 +187,14 @@ give_back(void *arg)
 }
 
 /*
- * This process will not deliver what it has leased.
+ * This process ends in the middle of its work: write down what has come back,
+ * and let others have the rest at once instead of when the leases run out.
  */
 void
-ec_delivery_give_back(EcDelivery *delivery)
+ec_delivery_leave(EcDelivery *delivery)
 {
+	(void) ec_delivery_settle(delivery);
+	(void) ec_delivery_count(delivery);
 	(void) ec_worker_transaction(give_back, delivery);
 }
 
@@ -239,6 +246,10 @@ delivery_transact(EcDelivery *delivery)
 		if (!step(delivery, ec_delivery_settle(delivery)))
 			return;
 	}
+
+	if (delivery->uncounted && now - delivery->counted_at >= EC_COUNT_INTERVAL &&
+		!step(delivery, ec_delivery_count(delivery)))
+		return;
 
 	/* the heartbeat: is all still as it was? */
 	if (delivery->ready && now >= delivery->look_at && !ec_worker_ready())
@@ -304,6 +315,8 @@ delivery_wait(EcDelivery *delivery)
 	if (delivery->done.n > 0)
 		wait = sooner(wait, delivery->inflight == 0 ? 0
 					  : Max(delivery->done_since + SETTLE_DELAY - now, 0));
+	if (delivery->uncounted)
+		wait = sooner(wait, Max(delivery->counted_at + EC_COUNT_INTERVAL - now, 0));
 	wait = sooner(wait, Max(delivery->look_at - now, 0));
 	if (!delivery->ready)
 		return wait;
@@ -389,7 +402,10 @@ ec_delivery_run(EcDelivery *delivery)
 				ec_smtp_pool_run(target->pool);
 		ec_multi_run(delivery->multi, delivery->poll);
 		if (delivery_is_over(delivery))
+		{
+			(void) ec_delivery_count(delivery);
 			break;
+		}
 
 		wait = delivery_wait(delivery);
 		if (wait != 0)
@@ -417,6 +433,7 @@ ec_delivery_create(bool once)
 	context = AllocSetContextCreate(TopMemoryContext, "ecauto delivery", ALLOCSET_DEFAULT_SIZES);
 	delivery = MemoryContextAllocZero(context, sizeof(EcDelivery));
 	delivery->context = context;
+	delivery->jobs = AllocSetContextCreate(context, "ecauto messages", ALLOCSET_DEFAULT_SIZES);
 	delivery->round = AllocSetContextCreate(context, "ecauto delivery round", ALLOCSET_DEFAULT_SIZES);
 	delivery->once = once;
 	delivery->woken = true;
@@ -441,10 +458,22 @@ ec_delivery_create(bool once)
 	return delivery;
 }
 
+/* before_shmem_exit callback; code 0: it was told that it is not needed */
+static void
+delivery_leave(int code, Datum arg)
+{
+	AbortOutOfAnyTransaction();
+	ec_delivery_leave((EcDelivery *) DatumGetPointer(arg));
+}
+
 void
 ecauto_delivery_main(Datum arg)
 {
+	EcDelivery *delivery;
+
 	ec_worker_begin(EC_WAKE_DELIVERY);
 	ec_worker_settings();
-	ec_delivery_run(ec_delivery_create(false));
+	delivery = ec_delivery_create(false);
+	before_shmem_exit(delivery_leave, PointerGetDatum(delivery));
+	ec_delivery_run(delivery);
 }

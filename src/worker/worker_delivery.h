@@ -7,8 +7,9 @@
  * its queue of jobs and its pace.  A *target* is an endpoint as one sender may
  * use it, with the credentials of that sender's user mapping.
  *
- * Jobs and targets live in memory contexts of their own, made and deleted
- * only by the loop; what libcurl's callbacks add to a job is malloc'd.
+ * A job and all it is made of is one piece of memory.  Targets live in memory
+ * contexts of their own.  Both are made and deleted only by the loop; what
+ * libcurl's callbacks add to a job is malloc'd.
  *
  *-------------------------------------------------------------------------
  */
@@ -42,19 +43,20 @@ struct EcTarget
 
 struct EcJob
 {
-	MemoryContext context;		/* holds the job */
 	EcJob	   *next;
 	EcLane	   *lane;
 	EcTarget   *target;			/* NULL if it could not be made ready */
 	int64		id;
+	ItemPointerData tid;		/* of the leased row */
 	int			priority;		/* -1, 0, 1 */
 	bool		ordered;		/* others of its entity wait for it */
 	int			attempts;
 	int64		lease_end;		/* ec_worker_clock() */
 	TimestampTz queued_at;
+	int64		ended;			/* ec_worker_clock() when its try did */
 	/* HTTP */
 	char	   *url;
-	char	   *method;
+	const char *method;
 	struct curl_slist *headers; /* malloc'd; libcurl's once started */
 	char	   *body;			/* mail: the text; NULL: none */
 	size_t		len;
@@ -98,6 +100,7 @@ struct EcLane
 	/* how far a pass through the messages of each priority has come */
 	TimestampTz after_at[EC_PRIORITIES];
 	int64		after_id[EC_PRIORITIES];
+	bool		from_middle;
 	int64		pass_began;
 	bool		more;			/* the last lease left some, or nobody looked yet */
 	int			queued;			/* in all queues */
@@ -105,16 +108,19 @@ struct EcLane
 	double		speed;			/* messages ended per second, lately */
 	int64		speed_at;
 	int			ended;			/* since speed_at */
+	EcTally		uncounted;		/* settled, not written to the counters yet */
+	EcTally		settling;		/* in the batch that is being settled */
 };
 
 struct EcDelivery
 {
 	MemoryContext context;		/* of lanes and everything that lasts */
+	MemoryContext jobs;
 	MemoryContext round;		/* reset after each transaction */
 	EcPoll	   *poll;
 	CURLM	   *multi;
 	EcHttp	   *http;
-	EcLane	   *lanes;
+	EcLane	   *lanes;			/* in the order of their names */
 	EcTarget   *targets;
 	uint64		generation;		/* of the catalogs, when lanes were loaded */
 	EcJobList	leased;			/* being made ready */
@@ -136,6 +142,8 @@ struct EcDelivery
 	int64		next_due_at;	/* when the next known message will be due */
 	int64		next_due_asked;
 	int64		expired_at;		/* last end of expired messages */
+	int64		counted_at;		/* last write of the counters */
+	bool		uncounted;		/* some lane has something to be written */
 	int64		trimmed_at;		/* last look at the age of the history */
 	int64		error_until;	/* no transaction before, after one failed */
 	int64		error_wait;
@@ -146,12 +154,16 @@ struct EcDelivery
 
 extern EcDelivery *ec_delivery_create(bool once);
 extern void ec_delivery_run(EcDelivery *delivery);
-extern void ec_delivery_give_back(EcDelivery *delivery);
+extern void ec_delivery_leave(EcDelivery *delivery);
 extern void ec_delivery_finish(EcDelivery *delivery, EcJob *job, EcOutcome outcome);
 
 /* ---- worker_settle.c ---- */
 
+/* us: the counters are written no more often while there is work in hand */
+#define EC_COUNT_INTERVAL USECS_PER_SEC
+
 extern bool ec_delivery_settle(EcDelivery *delivery);
+extern bool ec_delivery_count(EcDelivery *delivery);
 
 /* ---- worker_lane.c ---- */
 
@@ -160,7 +172,7 @@ extern EcLane *ec_lane_find(EcDelivery *delivery, const char *name);
 extern int	ec_lane_room(EcLane *lane, int64 now);
 extern void ec_lane_look_again(EcLane *lane);
 extern bool ec_lanes_exhausted(EcDelivery *delivery, int64 now);
-extern void ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes, List *messages);
+extern void ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes);
 extern bool ec_lanes_want_lease(EcDelivery *delivery, int64 now);
 extern EcLeaseWish *ec_lanes_wishes(EcDelivery *delivery, int64 now, int *nwishes, int *lease_ms);
 extern void ec_lane_push(EcDelivery *delivery, EcJob *job);

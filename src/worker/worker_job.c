@@ -193,7 +193,7 @@ make_request(EcJob *job, const EcMessage *message)
 	job->url = psprintf("%s%s%s", endpoint->url,
 						message->path[0] == '?' && endpoint->path[0] == '\0' ? "/" : "",
 						message->path);
-	job->method = pstrdup(message->method ? message->method : "POST");
+	job->method = message->method ? message->method : "POST";
 	if (strcmp(job->method, "GET") != 0 && strcmp(job->method, "DELETE") != 0)
 	{
 		job->body = body_of(message, &type);
@@ -340,35 +340,90 @@ make_ready_carefully(EcDelivery *delivery, EcJob *job, const EcMessage *message)
 	CurrentResourceOwner = owner;
 }
 
+/* Without one; what an error leaves behind is undone here. */
+static void
+make_ready_plainly(EcDelivery *delivery, EcJob *job, const EcMessage *message)
+{
+	PG_TRY();
+	{
+		make_ready(delivery, job, message);
+	}
+	PG_CATCH();
+	{
+		curl_slist_free_all(job->headers);
+		if (job->target != NULL)
+			ec_target_release(delivery, job->target);
+		PG_RE_THROW();
+	}
+	PG_END_TRY();
+}
+
+static char *
+packed(char **to, const char *text, size_t len)
+{
+	char	   *start = *to;
+
+	memcpy(start, text, len);
+	start[len] = '\0';
+	*to += len + 1;
+	return start;
+}
+
 /*
- * Make a leased message ready to be sent and append it to delivery->leased.
- * Its context is a child of the current one; the caller moves it when the
- * lease is committed, and frees the job if it is not.  A message that cannot
- * be sent gets an outcome and no target.
+ * A copy of the job that is one piece of memory, so that thousands of them
+ * come and go without the memory getting scattered.
+ */
+static EcJob *
+job_pack(EcDelivery *delivery, const EcJob *draft)
+{
+	Size		size = MAXALIGN(sizeof(EcJob)) + sizeof(char *) * draft->nrcpts;
+	EcJob	   *job;
+	char	   *to;
+
+	for (int i = 0; i < draft->nrcpts; i++)
+		size += strlen(draft->rcpts[i]) + 1;
+	size += draft->url ? strlen(draft->url) + 1 : 0;
+	size += draft->method ? strlen(draft->method) + 1 : 0;
+	size += draft->body ? draft->len + 1 : 0;
+	size += draft->from ? strlen(draft->from) + 1 : 0;
+
+	job = MemoryContextAllocExtended(delivery->jobs, size, MCXT_ALLOC_HUGE);
+	*job = *draft;
+	job->rcpts = (char **) ((char *) job + MAXALIGN(sizeof(EcJob)));
+	to = (char *) (job->rcpts + draft->nrcpts);
+	for (int i = 0; i < draft->nrcpts; i++)
+		job->rcpts[i] = packed(&to, draft->rcpts[i], strlen(draft->rcpts[i]));
+	if (draft->url != NULL)
+		job->url = packed(&to, draft->url, strlen(draft->url));
+	if (draft->method != NULL)
+		job->method = packed(&to, draft->method, strlen(draft->method));
+	if (draft->body != NULL)
+		job->body = packed(&to, draft->body, draft->len);
+	if (draft->from != NULL)
+		job->from = packed(&to, draft->from, strlen(draft->from));
+	return job;
+}
+
+/*
+ * Make a leased message ready to be sent and append it to delivery->leased;
+ * what is left in the current context is not needed any more.  The caller
+ * frees the job if the lease is not committed.  A message that cannot be sent
+ * gets an outcome and no target.
  */
 void
 ec_job_create(EcDelivery *delivery, const EcMessage *message, int64 lease_end)
 {
-	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ecauto message",
-												  ALLOCSET_SMALL_SIZES);
-	MemoryContext before = MemoryContextSwitchTo(context);
-	EcJob	   *job = palloc0(sizeof(EcJob));
+	EcJob		draft = {
+		.lane = ec_lane_find(delivery, message->endpoint), .id = message->id, .tid = message->tid,
+		.priority = message->priority, .ordered = message->ordered, .attempts = message->attempts,
+		.queued_at = message->queued_at, .lease_end = lease_end, .retry_after = -1
+	};
 
-	job->context = context;
-	job->lane = ec_lane_find(delivery, message->endpoint);
-	job->id = message->id;
-	job->priority = message->priority;
-	job->ordered = message->ordered;
-	job->attempts = message->attempts;
-	job->queued_at = message->queued_at;
-	job->lease_end = lease_end;
-	job->retry_after = -1;
-	ec_jobs_append(&delivery->leased, job);
-	if (delivery->careful || job->lane->mail || message->wanted != NULL)
-		make_ready_carefully(delivery, job, message);
+	if (delivery->careful || draft.lane->mail || message->wanted != NULL)
+		make_ready_carefully(delivery, &draft, message);
 	else
-		make_ready(delivery, job, message);
-	MemoryContextSwitchTo(before);
+		make_ready_plainly(delivery, &draft, message);
+	ec_jobs_append(&delivery->leased, job_pack(delivery, &draft));
 }
 
 void
@@ -379,7 +434,7 @@ ec_job_free(EcJob *job)
 	free(job->answer);
 	free(job->remaining);
 	free(job->refused);
-	MemoryContextDelete(job->context);
+	pfree(job);
 }
 
 /*

@@ -34,15 +34,19 @@
 EcLane *
 ec_lane_find(EcDelivery *delivery, const char *name)
 {
+	EcLane	  **link;
 	EcLane	   *lane;
+	int			order = 1;
 
-	for (lane = delivery->lanes; lane != NULL; lane = lane->next)
-		if (strcmp(lane->name, name) == 0)
-			return lane;
+	for (link = &delivery->lanes; *link != NULL; link = &(*link)->next)
+		if ((order = strcmp((*link)->name, name)) >= 0)
+			break;
+	if (order == 0)
+		return *link;
 	lane = MemoryContextAllocZero(delivery->context, sizeof(EcLane));
 	lane->name = MemoryContextStrdup(delivery->context, name);
-	lane->next = delivery->lanes;
-	delivery->lanes = lane;
+	lane->next = *link;
+	*link = lane;
 	return lane;
 }
 
@@ -54,6 +58,7 @@ pass_restart(EcLane *lane)
 		lane->after_at[i] = DT_NOBEGIN;
 		lane->after_id[i] = 0;
 	}
+	lane->from_middle = false;
 	lane->pass_began = ec_worker_clock();
 }
 
@@ -269,40 +274,26 @@ ec_lanes_wishes(EcDelivery *delivery, int64 now, int *nwishes, int *lease_ms)
 }
 
 /*
- * Note how far each pass has come.  messages: what the wishes brought.
+ * Note how far each pass has come.
  */
 void
-ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes, List *messages)
+ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes)
 {
 	for (int i = 0; i < nwishes; i++)
 	{
-		EcLane	   *lane = ec_lane_find(delivery, wishes[i].endpoint);
-		bool		from_start = true;
-		int			n = 0;
-		ListCell   *cell;
+		const EcLeaseWish *wish = &wishes[i];
+		EcLane	   *lane = ec_lane_find(delivery, wish->endpoint);
 
-		foreach(cell, messages)
+		if (wish->more)
 		{
-			EcMessage  *message = lfirst(cell);
-			int			p = message->priority + 1;
-
-			if (strcmp(message->endpoint, lane->name) != 0)
-				continue;
-			n++;
-			if (message->next_at > lane->after_at[p] ||
-				(message->next_at == lane->after_at[p] && message->id > lane->after_id[p]))
-			{
-				lane->after_at[p] = message->next_at;
-				lane->after_id[p] = message->id;
-			}
-		}
-		if (n == wishes[i].limit)
+			memcpy(lane->after_at, wish->after_at, sizeof(lane->after_at));
+			memcpy(lane->after_id, wish->after_id, sizeof(lane->after_id));
+			lane->from_middle = true;
 			continue;
+		}
 		/* the end of the pass; one that began in the middle says nothing of what lies before */
-		for (int p = 0; p < EC_PRIORITIES; p++)
-			from_start = from_start && wishes[i].after_at[p] == DT_NOBEGIN;
+		lane->more = lane->from_middle;
 		pass_restart(lane);
-		lane->more = !from_start;
 	}
 }
 

@@ -3,7 +3,8 @@
  * worker_settle.c
  *		Writing down what came of messages.
  *
- * Results are settled in batches, a transaction each.  If a batch fails, its
+ * Results are settled in batches, a transaction each.  The counters go with
+ * one of them once a second, and with the last one.  If a batch fails, its
  * results are settled one by one, so that one that cannot be written does not
  * keep the others; its lease runs out, and it is tried again.
  *
@@ -78,6 +79,7 @@ result_of(const EcJob *job, EcResult *result, TimestampTz now)
 
 	memset(result, 0, sizeof(EcResult));
 	result->id = job->id;
+	result->tid = job->tid;
 	result->endpoint = lane->name;
 	result->outcome = job->outcome;
 	result->attempts = job->attempts;
@@ -87,7 +89,7 @@ result_of(const EcJob *job, EcResult *result, TimestampTz now)
 	result->nremaining = job->nremaining;
 	result->remaining = job->remaining;
 	result->refused = error_text(job->refused);
-	result->latency = Max((now - job->queued_at) / 1000, 0);
+	result->latency = Max(now - job->queued_at - (ec_worker_clock() - job->ended), 0);
 	if (job->outcome != EC_RETRY)
 		return;
 
@@ -108,34 +110,83 @@ typedef struct Batch
 	EcDelivery *delivery;
 	EcJob	   *first;
 	int			n;
+	bool		last;			/* nothing else is in hand */
+	bool		counted;		/* the counters were written */
 	int64		count[EC_RELEASE + 1];
 	int64		soonest;		/* ms until the first of them is due again; -1: none */
 } Batch;
+
+/* Write the counters, with what is being settled. */
+static void
+write_counters(EcDelivery *delivery)
+{
+	TimestampTz now = ec_now();
+	EcAs		as;
+
+	ec_outbox_open(&as);
+	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
+	{
+		EcTally		sum = lane->uncounted;
+
+		ec_tally_merge(&sum, &lane->settling);
+		if (!ec_tally_is_empty(&sum))
+			ec_tally_write(&sum, lane->name, now);
+	}
+	ec_outbox_close(&as);
+}
+
+/* They are committed; or what was settled is, and they wait. */
+static void
+counters_done(EcDelivery *delivery, bool written)
+{
+	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
+	{
+		if (written)
+			memset(&lane->uncounted, 0, sizeof(EcTally));
+		else if (!ec_tally_is_empty(&lane->settling))
+		{
+			ec_tally_merge(&lane->uncounted, &lane->settling);
+			delivery->uncounted = true;
+		}
+		memset(&lane->settling, 0, sizeof(EcTally));
+	}
+	if (!written)
+		return;
+	delivery->uncounted = false;
+	delivery->counted_at = ec_worker_clock();
+}
 
 static void
 settle_batch(void *arg)
 {
 	Batch	   *batch = arg;
+	EcDelivery *delivery = batch->delivery;
 	EcResult   *results;
 	TimestampTz now = ec_now();
 	int			i = 0;
 
-	MemoryContextSwitchTo(batch->delivery->round);
+	MemoryContextSwitchTo(delivery->round);
 	results = palloc(sizeof(EcResult) * batch->n);
 	memset(batch->count, 0, sizeof(batch->count));
 	batch->soonest = -1;
+	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
+		memset(&lane->settling, 0, sizeof(EcTally));
 	for (EcJob *job = batch->first; i < batch->n; job = job->next, i++)
 	{
 		EcResult   *result = &results[i];
 
 		result_of(job, result, now);
+		ec_tally_add(&job->lane->settling, result);
 		batch->count[result->outcome]++;
 		if (result->outcome == EC_RETRY && (batch->soonest < 0 || result->wait < batch->soonest))
 			batch->soonest = result->wait;
 	}
 	ec_outbox_settle(results, batch->n, MyProcPid);
+	batch->counted = batch->last || ec_worker_clock() - delivery->counted_at >= EC_COUNT_INTERVAL;
+	if (batch->counted)
+		write_counters(delivery);
 
-	for (EcLane *lane = batch->delivery->lanes; lane != NULL; lane = lane->next)
+	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
 	{
 		if (!lane->breaker_changed)
 			continue;
@@ -150,6 +201,7 @@ batch_done(EcDelivery *delivery, const Batch *batch)
 {
 	int64		now = ec_worker_clock();
 
+	counters_done(delivery, batch->counted);
 	for (int outcome = 0; outcome <= EC_RELEASE; outcome++)
 		delivery->count[outcome] += batch->count[outcome];
 	if (batch->soonest >= 0)
@@ -172,6 +224,7 @@ ec_delivery_settle(EcDelivery *delivery)
 
 		batch.first = delivery->done.first;
 		batch.n = delivery->one_by_one ? 1 : delivery->done.n;
+		batch.last = delivery->queued + delivery->inflight == 0 && batch.n == delivery->done.n;
 		ok = ec_worker_transaction(settle_batch, &batch);
 		MemoryContextReset(delivery->round);
 		if (!ok && !delivery->one_by_one)
@@ -197,4 +250,31 @@ ec_delivery_settle(EcDelivery *delivery)
 	}
 	delivery->one_by_one = false;
 	return all;
+}
+
+static void
+count_batch(void *arg)
+{
+	EcDelivery *delivery = arg;
+
+	MemoryContextSwitchTo(delivery->round);
+	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
+		memset(&lane->settling, 0, sizeof(EcTally));
+	write_counters(delivery);
+}
+
+/*
+ * Write the counters by themselves.  False if that failed; then they wait.
+ */
+bool
+ec_delivery_count(EcDelivery *delivery)
+{
+	bool		ok;
+
+	if (!delivery->uncounted)
+		return true;
+	ok = ec_worker_transaction(count_batch, delivery);
+	if (ok)
+		counters_done(delivery, true);
+	return ok;
 }
