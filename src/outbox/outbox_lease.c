@@ -175,7 +175,8 @@ message_of(Claim *claim)
 	message->next_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_NEXT_AT]);
 	message->created_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_CREATED_AT]);
 	message->queued_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_QUEUED_AT]);
-	message->expires_at = slot->tts_isnull[OUTBOX_EXPIRES_AT] ? 0 : DatumGetTimestampTz(slot->tts_values[OUTBOX_EXPIRES_AT]);
+	message->expires_at = slot->tts_isnull[OUTBOX_EXPIRES_AT] ? 0
+		: DatumGetTimestampTz(slot->tts_values[OUTBOX_EXPIRES_AT]);
 	message->priority = DatumGetInt16(slot->tts_values[OUTBOX_PRIORITY]);
 	message->ordered = !slot->tts_isnull[OUTBOX_ENTITY];
 	claim->bytes += VARSIZE(message->payload);
