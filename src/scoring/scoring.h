@@ -1,0 +1,100 @@
+/*-------------------------------------------------------------------------
+ *
+ * scoring.h
+ *		What customers are worth: points, recency-frequency-monetary groups,
+ *		lifetime value.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef EC_SCORING_H
+#define EC_SCORING_H
+
+#include "core/core.h"
+
+/* ---- scoring_special.c ---- */
+
+#define EC_LEGENDRE 32
+#define EC_BETA_NODES 161
+
+typedef struct EcBetaRule
+{
+	double		p[EC_BETA_NODES];
+	double		w[EC_BETA_NODES];
+} EcBetaRule;
+
+extern double ec_digamma(double x);
+extern double ec_log_sum(double a, double b);
+extern void ec_legendre(const double **x, const double **w);
+extern void ec_beta_rule(double a, double b, EcBetaRule *rule);
+
+/* ---- scoring_maximise.c ---- */
+
+#define EC_PARAMS_MAX 4
+
+/* The function's value at theta; sets its gradient. */
+typedef double (*EcObjective) (const double *theta, double *gradient, void *arg);
+
+extern double ec_maximise(EcObjective f, void *arg, int nparams, double *theta, const double *lo,
+						  const double *hi, double tolerance, double *inverse, bool *converged);
+extern void ec_standard_errors(EcObjective f, void *arg, int nparams, const double *theta,
+							   const bool *held, double *errors);
+
+/* ---- scoring_history.c: what customers did, summed up ---- */
+
+/* Customers with the same history. */
+typedef struct EcHistory
+{
+	double		x;				/* repeat purchases */
+	double		tx;				/* from the first purchase to the last; 0 if x is 0 */
+	double		t;				/* from the first purchase to the end of the data */
+	double		n;				/* customers */
+} EcHistory;
+
+/* Sorted, so that what is computed does not depend on the order of the input. */
+typedef struct EcHistories
+{
+	EcHistory  *rows;			/* in order of x, t, tx */
+	int			nrows;
+	double		customers;
+	double		repeaters;		/* customers with x > 0 */
+	double		purchases;		/* repeat purchases of all */
+	double		t_max;
+} EcHistories;
+
+extern EcHistories *ec_histories_group(EcHistory *rows, int nrows);
+
+/* ---- scoring_nbd.c: how often customers buy, and until when ---- */
+
+typedef enum EcNbd
+{
+	EC_BGNBD,
+	EC_MBGNBD,
+	EC_PARETONBD,
+	EC_NBD_MODELS
+} EcNbd;
+
+/* A fitted model; parameters are r, alpha, then a, b or s, beta. */
+typedef struct EcFit
+{
+	double		param[EC_PARAMS_MAX];
+	double		error[EC_PARAMS_MAX];	/* standard errors; NaN: not known */
+	double		log_likelihood;
+	bool		converged;
+	bool		held[EC_PARAMS_MAX];	/* ended at its bound */
+	double		customers;
+	double		repeaters;
+} EcFit;
+
+extern const char *const ec_nbd_names[EC_NBD_MODELS];
+extern void ec_nbd_fit(EcNbd model, const EcHistories *histories, double prior, EcFit *fit);
+extern double ec_nbd_log_likelihood(EcNbd model, const double *param, const EcHistories *histories);
+extern double ec_nbd_p_alive(EcNbd model, const double *param, const EcHistory *h);
+extern double ec_nbd_expected(EcNbd model, const double *param, const EcHistory *h, double horizon);
+extern double ec_nbd_p_buys(EcNbd model, const double *param, const EcHistory *h, double horizon);
+
+/* ---- scoring_value.c: how much an order is worth ---- */
+
+extern void ec_gamma_gamma_fit(const double *x, const double *m, const double *n, int nrows,
+							   EcFit *fit);
+
+#endif							/* EC_SCORING_H */
