@@ -159,3 +159,101 @@ COMMENT ON TABLE ecauto_data.prior_price_policy IS
 CREATE INDEX seen_price_from_idx ON ecauto_data.seen_price (valid_from) WHERE valid_from > '-infinity';
 CREATE INDEX seen_price_until_idx ON ecauto_data.seen_price (valid_until) WHERE valid_until IS NOT NULL;
 CREATE INDEX seen_sku_code_idx ON ecauto_data.seen_sku (sku);
+-- Promotions, and how often they were used.
+
+CREATE TABLE ecauto_data.promotion (
+	promotion_id bigserial PRIMARY KEY,
+	name text COLLATE "C" NOT NULL,
+	definition jsonb NOT NULL,
+	definer name NOT NULL DEFAULT current_user,
+	zone text NOT NULL,
+	valid_from timestamptz NOT NULL,
+	valid_until timestamptz NOT NULL,
+	created_at timestamptz NOT NULL,
+	changed_at timestamptz,
+	dropped_at timestamptz
+);
+CREATE UNIQUE INDEX promotion_name_idx ON ecauto_data.promotion (name) WHERE dropped_at IS NULL;
+COMMENT ON TABLE ecauto_data.promotion IS
+	'promotions; written by ecauto.create_promotion() and drop_promotion() alone, which tell every session of the change';
+COMMENT ON COLUMN ecauto_data.promotion.zone IS
+	'time zone of times in the definition that have none';
+
+CREATE TABLE ecauto_data.promotion_usage (
+	promotion_id bigint PRIMARY KEY,
+	uses bigint NOT NULL DEFAULT 0,
+	amount numeric NOT NULL DEFAULT 0
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ecauto_data.promotion_usage IS
+	'how often a promotion was used and how much it gave away, in major units of its currency, without what was returned';
+
+CREATE TABLE ecauto_data.promotion_customer (
+	promotion_id bigint NOT NULL,
+	customer text COLLATE "C" NOT NULL,
+	uses bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (promotion_id, customer)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE ecauto_data.promotion_customer IS
+	'how often a customer used a promotion that has a limit for each; a mail address stands there in small letters and without tag';
+
+CREATE TABLE ecauto_data.promotion_use (
+	use_id bigserial PRIMARY KEY,
+	promotion_id bigint NOT NULL,
+	code text COLLATE "C",
+	order_key text COLLATE "C" NOT NULL,
+	customer text COLLATE "C",
+	amount numeric,
+	used_at timestamptz NOT NULL,
+	returned_at timestamptz
+);
+CREATE UNIQUE INDEX promotion_use_order_idx ON ecauto_data.promotion_use (order_key, promotion_id, coalesce(code, ''))
+	WHERE returned_at IS NULL;
+CREATE INDEX promotion_use_code_idx ON ecauto_data.promotion_use (code) WHERE code IS NOT NULL;
+COMMENT ON TABLE ecauto_data.promotion_use IS
+	'each use of a promotion or coupon by an order; amount: what it took off, in major units, NULL if nobody said';
+
+-- Coupons.
+
+CREATE TABLE ecauto_data.coupon_batch (
+	batch_id bigserial PRIMARY KEY,
+	promotion_id bigint NOT NULL,
+	prefix text COLLATE "C" NOT NULL,
+	uses bigint,
+	uses_per_customer bigint,
+	valid_from timestamptz,
+	valid_until timestamptz,
+	customer text COLLATE "C",
+	cart_key text COLLATE "C",
+	codes bigint NOT NULL,
+	created_at timestamptz NOT NULL,
+	created_by name NOT NULL DEFAULT current_user
+);
+CREATE INDEX coupon_batch_promotion_idx ON ecauto_data.coupon_batch (promotion_id);
+COMMENT ON TABLE ecauto_data.coupon_batch IS
+	'coupons that were made together, and what holds for each of them; NULL: no limit';
+
+CREATE TABLE ecauto_data.coupon (
+	code text COLLATE "C" PRIMARY KEY,
+	batch_id bigint NOT NULL,
+	used bigint NOT NULL DEFAULT 0,
+	blocked boolean NOT NULL DEFAULT false
+) WITH (fillfactor = 90);
+COMMENT ON TABLE ecauto_data.coupon IS
+	'codes in capitals and without separators, and how often each was used, without what was returned';
+
+CREATE TABLE ecauto_data.coupon_customer (
+	code text COLLATE "C" NOT NULL,
+	customer text COLLATE "C" NOT NULL,
+	uses bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (code, customer)
+) WITH (fillfactor = 80);
+COMMENT ON TABLE ecauto_data.coupon_customer IS
+	'how often a customer used a code that has a limit for each';
+
+CREATE TABLE ecauto_data.coupon_attempt (
+	who text COLLATE "C" PRIMARY KEY,
+	failed integer NOT NULL,
+	since timestamptz NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ecauto_data.coupon_attempt IS
+	'wrong codes that somebody tried of late; see ecauto.redeem_coupon()';

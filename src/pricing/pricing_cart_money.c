@@ -1,0 +1,180 @@
+/*-------------------------------------------------------------------------
+ *
+ * pricing_cart_money.c
+ *		Exact arithmetic on money: rounding, sharing, currencies.
+ *
+ * Knows no SPI, no clock and no settings.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "common/int.h"
+#include "fmgr.h"
+#include "utils/builtins.h"
+#include "utils/fmgrprotos.h"
+
+#include "pricing/pricing_cart.h"
+
+/* ISO 4217, codes of currencies in use; three letters each, in order */
+static const char currencies[] =
+	"AEDAFNALLAMDANGAOAARSAUDAWGAZNBAMBBDBDTBGNBHDBIFBMDBNDBOBBRLBSDBTNBWPBYNBZDCADCDFCHFCLFCLPCNYCOPCRCCUPCVECZK"
+	"DJFDKKDOPDZDEGPERNETBEURFJDFKPGBPGELGHSGIPGMDGNFGTQGYDHKDHNLHTGHUFIDRILSINRIQDIRRISKJMDJODJPYKESKGSKHRKMF"
+	"KPWKRWKWDKYDKZTLAKLBPLKRLRDLSLLYDMADMDLMGAMKDMMKMNTMOPMRUMURMVRMWKMXNMYRMZNNADNGNNIONOKNPRNZDOMRPABPENPGK"
+	"PHPPKRPLNPYGQARRONRSDRUBRWFSARSBDSCRSDGSEKSGDSHPSLESOSSRDSSPSTNSVCSYPSZLTHBTJSTMTTNDTOPTRYTTDTWDTZSUAHUGX"
+	"USDUYUUZSVEDVESVNDVUVWSTXAFXCDXCGXOFXPFYERZARZMWZWG";
+
+/* those that are not divided into a hundred parts */
+static const char decimals_0[] = "BIFCLPDJFGNFISKJPYKMFKRWPYGRWFUGXVNDVUVXAFXOFXPF";
+static const char decimals_3[] = "BHDIQDJODKWDLYDOMRTND";
+static const char decimals_4[] = "CLF";
+
+static bool
+code_in(const char *list, const char *code)
+{
+	for (; *list != '\0'; list += 3)
+		if (memcmp(list, code, 3) == 0)
+			return true;
+	return false;
+}
+
+/* Is it the code of a currency, in capital letters? */
+bool
+ec_currency_known(const char *code)
+{
+	return strlen(code) == 3 && code_in(currencies, code);
+}
+
+/* Digits after the point of amounts in a known currency. */
+int
+ec_currency_decimals(const char *code)
+{
+	if (code_in(decimals_0, code))
+		return 0;
+	if (code_in(decimals_3, code))
+		return 3;
+	if (code_in(decimals_4, code))
+		return 4;
+	return 2;
+}
+
+/* value / divisor, rounded; halves away from zero.  divisor > 0. */
+EcMoney
+ec_money_round(int128 value, int128 divisor)
+{
+	int128		half = divisor / 2;
+
+	/* an odd divisor has no halves */
+	return (EcMoney) ((value >= 0 ? value + half : value - half) / divisor);
+}
+
+static const int64 powers[] = {1, 10, 100, 1000, 10000, 100000, 1000000};
+
+EcMoney
+ec_money_from_micro(EcMicro amount, int decimals)
+{
+	return ec_money_round(amount, powers[6 - decimals]);
+}
+
+Numeric
+ec_money_numeric(EcMoney amount, int decimals)
+{
+	return decimals == 0 ? int64_to_numeric(amount) : int64_div_fast_to_numeric(amount, decimals);
+}
+
+/*
+ * number times 10^decimals, rounded.  False if it is not finite or too large
+ * for int64.
+ */
+bool
+ec_numeric_scaled(Numeric number, int decimals, int64 *result)
+{
+	Datum		scaled;
+	bool		in_range;
+
+	if (numeric_is_nan(number) || numeric_is_inf(number))
+		return false;
+	scaled = DirectFunctionCall2(numeric_mul, NumericGetDatum(number),
+								 NumericGetDatum(int64_to_numeric(powers[decimals])));
+	/* what does not fit would raise an error */
+	in_range =
+		DatumGetBool(DirectFunctionCall2(numeric_lt, scaled, NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))) &&
+		DatumGetBool(DirectFunctionCall2(numeric_gt, scaled, NumericGetDatum(int64_to_numeric(PG_INT64_MIN))));
+	if (!in_range)
+		return false;
+	*result = DatumGetInt64(DirectFunctionCall1(numeric_int8, scaled));
+	return true;
+}
+
+/* As ec_numeric_scaled(), but false too if digits would be lost. */
+bool
+ec_numeric_exact(Numeric number, int decimals, int64 *result)
+{
+	return ec_numeric_scaled(number, decimals, result) &&
+		DatumGetBool(DirectFunctionCall2(numeric_eq, NumericGetDatum(number),
+										 NumericGetDatum(ec_money_numeric(*result, decimals))));
+}
+
+/* ---- sharing ---- */
+
+typedef struct Remainder
+{
+	int128		rest;
+	int			index;
+} Remainder;
+
+static int
+remainder_cmp(const void *a, const void *b)
+{
+	const Remainder *x = a;
+	const Remainder *y = b;
+
+	if (x->rest != y->rest)
+		return x->rest > y->rest ? -1 : 1;
+	return x->index < y->index ? -1 : 1;
+}
+
+/*
+ * Share total among n by their weights, to the last minor unit: everybody
+ * gets his share rounded down, and what remains goes to the largest
+ * remainders, the first of equals first (method of largest remainder, as
+ * Alexander Hamilton proposed for seats, 1792).
+ *
+ * 0 <= total; weights are not negative.  If total is not above their sum, no
+ * share is above its weight.  Nothing is shared if all weights are 0.
+ */
+void
+ec_money_share(EcMoney total, int n, const EcMoney *weights, EcMoney *shares)
+{
+	int128		sum = 0;
+	EcMoney		left = total;
+	Remainder	few[8];
+	Remainder  *rests = few;
+
+	for (int i = 0; i < n; i++)
+	{
+		sum += weights[i];
+		shares[i] = 0;
+	}
+	if (sum == 0 || total == 0)
+		return;
+	if (n > lengthof(few))
+		rests = palloc(sizeof(Remainder) * n);
+	for (int i = 0; i < n; i++)
+	{
+		int128		product = (int128) total * weights[i];
+
+		shares[i] = (EcMoney) (product / sum);
+		rests[i].rest = product % sum;
+		rests[i].index = i;
+		left -= shares[i];
+	}
+	if (left > 0)
+	{
+		qsort(rests, n, sizeof(Remainder), remainder_cmp);
+		for (int i = 0; i < left; i++)
+			shares[rests[i].index]++;
+	}
+	if (rests != few)
+		pfree(rests);
+}
