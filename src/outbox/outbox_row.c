@@ -13,8 +13,8 @@
  * An insert into a table that nobody has added anything to goes a shorter
  * way, since for a single row even making constraints ready to be checked
  * costs more than the row; whoever calls has checked what they demand.
- * Triggers of ours do not count: what a trigger of ours does for rows that
- * others insert, our code has done before it comes here.
+ * Triggers of ours do not fire: what they do for rows that others insert, our
+ * code has done before it comes here.
  *
  * Rows are changed as the current user; statement triggers and rules do not
  * fire, as in logical replication.
@@ -42,24 +42,39 @@
 #include "core/core.h"
 #include "outbox/outbox_row.h"
 
+/*
+ * Does the trigger call a function of ours?  Those made with the state are in
+ * its schema.
+ */
+static bool
+trigger_is_ours(const Trigger *trigger)
+{
+	Oid			schema = get_func_namespace(trigger->tgfoid);
+
+	return schema == get_namespace_oid(EC_STATE_SCHEMA, true) || schema == get_namespace_oid(EC_CODE_SCHEMA, true);
+}
+
 /* Is there a row trigger on insert that is not one of ours? */
 static bool
 has_foreign_insert_trigger(Relation relation)
 {
 	TriggerDesc *triggers = relation->trigdesc;
-	Oid			ours;
 
-	if (triggers == NULL)
-		return false;
-	ours = get_namespace_oid(EC_CODE_SCHEMA, true);
-	for (int i = 0; i < triggers->numtriggers; i++)
-	{
-		Trigger    *trigger = &triggers->triggers[i];
-
-		if (TRIGGER_FOR_INSERT(trigger->tgtype) && get_func_namespace(trigger->tgfoid) != ours)
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (TRIGGER_FOR_INSERT(triggers->triggers[i].tgtype) && !trigger_is_ours(&triggers->triggers[i]))
 			return true;
-	}
 	return false;
+}
+
+/* Triggers of ours do not fire for what we write, see the opening comment. */
+static void
+disable_own_triggers(ResultRelInfo *result)
+{
+	TriggerDesc *triggers = result->ri_TrigDesc;	/* a copy */
+
+	for (int i = 0; triggers != NULL && i < triggers->numtriggers; i++)
+		if (trigger_is_ours(&triggers->triggers[i]))
+			triggers->triggers[i].tgenabled = TRIGGER_DISABLED;
 }
 
 /* The constraints that state_001.sql makes, and no others? */
@@ -126,6 +141,8 @@ ec_rows_open(EcRows *rows, Oid relation, int columns, bool plain)
 	{
 		ec_init_range_table(rows->estate, rel);
 		InitResultRelInfo(rows->result, rel, 1, NULL, 0);
+		disable_own_triggers(rows->result);
+		rows->estate->es_opened_result_relations = lappend(NIL, rows->result);
 		rows->estate->es_snapshot = GetActiveSnapshot();
 		rows->estate->es_output_cid = GetCurrentCommandId(true);
 		ec_eval_plan_qual_init(&rows->epq, rows->estate);
@@ -146,8 +163,10 @@ ec_rows_close(EcRows *rows)
 	{
 		AfterTriggerEndQuery(rows->estate);
 		EvalPlanQualEnd(&rows->epq);
+		ExecCloseResultRelations(rows->estate);
 	}
-	ExecCloseIndices(rows->result);
+	else
+		ExecCloseIndices(rows->result);
 	ExecResetTupleTable(rows->estate->es_tupleTable, false);
 	FreeExecutorState(rows->estate);
 	table_close(rows->relation, NoLock);
