@@ -270,6 +270,87 @@ extern int	ec_flow_op_by_path(const EcFlow *flow, const char *path);
 extern EcExprScope *ec_flow_scope(const EcFlow *flow, bool with_run);
 extern void ec_flow_condition_compile(const EcFlow *flow, EcFlowCondition *condition, bool with_run);
 
+/* ---- flow_check.c ---- */
+
+extern void ec_flow_check(EcFlow *flow);
+
+/* ---- flow_load.c: flows as stored ---- */
+
+extern EcFlow *ec_flow_load(int32 id, int32 version);
+extern void ec_flow_load_trim(void);
+extern int32 ec_flow_find(const char *name, int32 *version, bool *enabled);	/* raises undefined_object */
+extern Oid	ec_flow_definer(const EcFlow *flow);
+
+/* ---- flow_match.c: from events to runs ---- */
+
+extern List *ec_flow_match(EcTick *tick, EcFlow *flow);
+extern List *ec_flow_match_rows(EcTick *tick, EcFlow *flow, const char *sql, int nargs, const Oid *types,
+								const Datum *values, const char *nulls);
+
+/* ---- flow_run.c: runs go from operation to operation ---- */
+
+/* where a run stands that does not go on in this tick */
+#define EC_OP_REST (-2)
+/* before the first operation: the flow's condition is asked now */
+#define EC_OP_ENTRY (-3)
+
+/* Runs that stand at the same operation of the same version. */
+typedef struct EcFlowGroup
+{
+	EcFlow	   *flow;
+	int			op;				/* index, EC_OP_END or EC_OP_ENTRY */
+	int			n;
+	int			size;
+	int64	   *ids;
+} EcFlowGroup;
+
+/* Some of them, as they are taken through the operation. */
+typedef struct EcFlowChunk
+{
+	EcTick	   *tick;
+	EcFlow	   *flow;
+	int			op;
+	int			n;
+	int64	   *ids;			/* ascending */
+	int		   *next;			/* out: index of the operation that follows, or EC_OP_REST */
+} EcFlowChunk;
+
+extern List *ec_flow_group_add(List *groups, EcFlow *flow, int op, const int64 *ids, int n);
+extern void ec_flow_advance(EcTick *tick, List *groups);
+extern ArrayType *ec_flow_ids(const int64 *ids, int n);
+extern void ec_flow_state_run(const char *sql, int nargs, const Oid *types, const Datum *values, const char *nulls);
+extern void ec_flow_decide(EcFlowChunk *chunk, const char *path, const char *step, const int64 *ids, int n,
+						   const char *outcome, Datum *outcomes, Datum *operands, Datum *details);
+extern void ec_flow_finish(EcTick *tick, const int64 *ids, int n, const char *outcome);
+
+/* ---- flow_operation.c: each kind of operation but actions ---- */
+
+extern void ec_flow_entry(EcFlowChunk *chunk);
+extern void ec_flow_exit_if(EcFlowChunk *chunk, bool *left);
+extern void ec_flow_operation(EcFlowChunk *chunk);
+extern bool ec_flow_op_rests_first(const EcFlow *flow);
+extern const char *ec_flow_wait_sql(const EcFlowOp *op, TimestampTz at);
+
+/* ---- flow_wait.c: events that runs wait for ---- */
+
+extern void ec_flow_goals_register(EcFlow *flow, const int64 *ids, int n);
+extern void ec_flow_wait_register(EcFlow *flow, const EcFlowOp *op, const int64 *ids, int n);
+extern List *ec_flow_waits_wake(EcTick *tick, List *groups);
+extern List *ec_flow_due(EcTick *tick, List *groups);
+
+/* ---- flow_action.c ---- */
+
+extern void ec_flow_act(EcFlowChunk *chunk);
+extern char *ec_flow_action_find(const char *name, char **search_path, bool *two_arguments);
+
+/* ---- flow_timed.c: what time alone sets off ---- */
+
+extern List *ec_flow_timed(EcTick *tick, EcFlow *flow, TimestampTz watched_until);
+extern TimestampTz ec_flow_timed_next(const EcFlow *flow, TimestampTz after);
+
+/* ---- flow_policy.c ---- */
+extern void ec_flow_policy_tick(EcTick *tick);
+
 /* ---- flow_tick.c ---- */
 
 extern void ec_flow_tick(EcTick *tick);

@@ -296,7 +296,18 @@ once_per_parse(EcFlow *flow, const EcFlowNode *root)
 	EcFlowNode	node;
 
 	if (!ec_flow_node_get(root, "once_per", &node))
-		flow->pers[flow->npers++] = EC_PER_EVENT;
+	{
+		/* what time sets off has no event that could come once */
+		if (flow->on == EC_ON_CART)
+			flow->pers[flow->npers++] = EC_PER_CART;
+		else if (flow->on == EC_ON_DATE || flow->on == EC_ON_INACTIVITY)
+		{
+			flow->pers[flow->npers++] = EC_PER_CUSTOMER;
+			flow->pers[flow->npers++] = EC_PER_DAY;
+		}
+		else
+			flow->pers[flow->npers++] = EC_PER_EVENT;
+	}
 	else if (ec_flow_node_is_array(&node))
 	{
 		if (ec_flow_node_length(&node) == 0)

@@ -25,7 +25,7 @@ static const char *const policies[] = {
 };
 
 void
-ec_flow_tick(EcTick *tick)
+ec_flow_policy_tick(EcTick *tick)
 {
 	static const Oid types[] = {TIMESTAMPTZOID, UUIDOID, UUIDOID};
 	Datum		args[3];

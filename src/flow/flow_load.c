@@ -1,0 +1,190 @@
+/*-------------------------------------------------------------------------
+ *
+ * flow_load.c
+ *		Flows as they are stored, parsed once a backend.
+ *
+ * A version is never changed, so what was parsed of it stays valid; only
+ * conditions that are not self-contained are checked anew when they are used
+ * (flow_scope.c).  The table's OID is part of the key, since a state that was
+ * dropped and set up again numbers its flows from 1.
+ *
+ *-------------------------------------------------------------------------
+ */
+#include "compat/compat.h"
+
+#include "catalog/pg_type.h"
+#include "executor/spi.h"
+#include "miscadmin.h"
+#include "utils/acl.h"
+#include "utils/builtins.h"
+#include "utils/hsearch.h"
+#include "utils/memutils.h"
+
+#include "flow/flow.h"
+
+/* above this many, all are forgotten before the next tick begins */
+#define FLOWS_MAX 2000
+
+typedef struct FlowKey
+{
+	Oid			table;
+	int32		id;
+	int32		version;
+} FlowKey;
+
+typedef struct FlowEntry
+{
+	FlowKey		key;			/* hash key, must be first */
+	EcFlow	   *flow;
+} FlowEntry;
+
+static HTAB *flows = NULL;
+static MemoryContext flow_context = NULL;
+
+static HTAB *
+flows_table(void)
+{
+	HASHCTL		ctl = {0};
+
+	if (flows != NULL)
+		return flows;
+	flow_context = AllocSetContextCreate(TopMemoryContext, "ecauto flows", ALLOCSET_DEFAULT_SIZES);
+	ctl.keysize = sizeof(FlowKey);
+	ctl.entrysize = sizeof(FlowEntry);
+	ctl.hcxt = flow_context;
+	flows = hash_create("ecauto flows", 64, &ctl, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	return flows;
+}
+
+/* Forget what was parsed if it has become much; no EcFlow is in use. */
+void
+ec_flow_load_trim(void)
+{
+	if (flows == NULL || hash_get_num_entries(flows) < FLOWS_MAX)
+		return;
+	MemoryContextDelete(flow_context);
+	flows = NULL;
+}
+
+/*
+ * A version of a flow, parsed; it lasts until ec_flow_load_trim().  Errors:
+ * undefined_object if there is none such, and those of ec_flow_parse().
+ */
+EcFlow *
+ec_flow_load(int32 id, int32 version)
+{
+	static const Oid types[] = {INT4OID, INT4OID};
+	FlowKey		key;
+	FlowEntry  *entry;
+	MemoryContext context;
+	MemoryContext old;
+	EcFlow	   *flow;
+	Datum		args[2];
+	Datum		definition;
+	bool		isnull;
+	EcAs		as;
+
+	memset(&key, 0, sizeof(key));
+	key.table = ec_state_relation("flow_version", false);
+	key.id = id;
+	key.version = version;
+	entry = hash_search(flows_table(), &key, HASH_FIND, NULL);
+	if (entry != NULL)
+		return entry->flow;
+
+	args[0] = Int32GetDatum(id);
+	args[1] = Int32GetDatum(version);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	if (SPI_execute_plan(ec_plan("SELECT f.name, v.definition, v.definer FROM ecauto_data.flow f "
+								 "JOIN ecauto_data.flow_version v ON v.flow = f.id WHERE f.id = $1 AND v.version = $2",
+								 2, types), args, NULL, true, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not load a flow");
+	ec_as_end(&as);
+	if (SPI_processed != 1)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("version %d of flow %d does not exist", version, id)));
+	definition = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+
+	context = AllocSetContextCreate(CurrentMemoryContext, "ecauto flow", ALLOCSET_DEFAULT_SIZES);
+	old = MemoryContextSwitchTo(context);
+	flow = ec_flow_parse(SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1),
+						 (Jsonb *) PG_DETOAST_DATUM_COPY(definition));
+	flow->id = id;
+	flow->version = version;
+	flow->definer = MemoryContextStrdup(context, SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3));
+	MemoryContextSwitchTo(old);
+	MemoryContextSetParent(context, flow_context);
+	SPI_finish();
+
+	entry = hash_search(flows, &key, HASH_ENTER, NULL);
+	entry->flow = flow;
+	return flow;
+}
+
+/* The flow of a name: its id, latest version and whether it is enabled. */
+int32
+ec_flow_find(const char *name, int32 *version, bool *enabled)
+{
+	static const Oid types[] = {TEXTOID};
+	Datum		args[1];
+	int32		id = 0;
+	bool		isnull;
+	EcAs		as;
+
+	args[0] = CStringGetTextDatum(name);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	if (SPI_execute_plan(ec_plan("SELECT f.id, f.version, f.enabled FROM ecauto_data.flow f WHERE f.name = $1",
+								 1, types), args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not find a flow");
+	ec_as_end(&as);
+	if (SPI_processed == 1)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+		TupleDesc	desc = SPI_tuptable->tupdesc;
+
+		id = DatumGetInt32(SPI_getbinval(tuple, desc, 1, &isnull));
+		if (version != NULL)
+			*version = DatumGetInt32(SPI_getbinval(tuple, desc, 2, &isnull));
+		if (enabled != NULL)
+			*enabled = DatumGetBool(SPI_getbinval(tuple, desc, 3, &isnull));
+	}
+	SPI_finish();
+	if (id == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("flow \"%s\" does not exist", name),
+				 errhint("The view ecauto.flows lists them.")));
+	return id;
+}
+
+/*
+ * The role that a flow runs as.  Who may write definitions into the state is
+ * its owner, so the definer must be one that he could become by himself.
+ */
+Oid
+ec_flow_definer(const EcFlow *flow)
+{
+	Oid			definer = get_role_oid(flow->definer, true);
+	Oid			owner = ec_state_owner();
+
+	if (!OidIsValid(definer))
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_OBJECT),
+				 errmsg("role \"%s\" does not exist", flow->definer),
+				 errdetail("It defined version %d of flow \"%s\", which runs with its rights.", flow->version, flow->name),
+				 errhint("Create the flow again as a role that is to stay.")));
+	if (!ec_may_become(owner, definer))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to run flow \"%s\" as role \"%s\"", flow->name, flow->definer),
+				 errdetail("Role \"%s\", the owner of schema \"%s\", could not SET ROLE to it.",
+						   GetUserNameFromId(owner, false), EC_STATE_SCHEMA),
+				 errhint("Run SET ROLE %s, then create the flow again.",
+						 quote_identifier(GetUserNameFromId(owner, false)))));
+	return definer;
+}
