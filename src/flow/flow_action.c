@@ -185,6 +185,7 @@ params_render(Jsonb *params, Jsonb *context)
 	JsonbValue *result = NULL;
 	JsonbIteratorToken token;
 	bool		scalar = JB_ROOT_IS_SCALAR(params);
+	bool		nothing;
 
 	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
 	{
@@ -204,8 +205,9 @@ params_render(Jsonb *params, Jsonb *context)
 		}
 		if (token == WJB_BEGIN_ARRAY && scalar)
 			value.val.array.rawScalar = true;
-		result = pushJsonbValue(&state, token, token == WJB_END_ARRAY || token == WJB_END_OBJECT || token == WJB_BEGIN_OBJECT ||
-								(token == WJB_BEGIN_ARRAY && !scalar) ? NULL : &value);
+		nothing = token == WJB_END_ARRAY || token == WJB_END_OBJECT || token == WJB_BEGIN_OBJECT ||
+			(token == WJB_BEGIN_ARRAY && !scalar);
+		result = pushJsonbValue(&state, token, nothing ? NULL : &value);
 	}
 	return JsonbValueToJsonb(result);
 }
@@ -309,8 +311,13 @@ contexts_build(Calls *calls, EcFlowOp *op)
 	PG_END_TRY();
 
 	for (int i = 0; i < calls->n; i++)
-		calls->params[i] = JsonbPGetDatum(op->templates ? params_render(op->params, DatumGetJsonbP(calls->contexts[i])) :
-										  op->params);
+	{
+		Jsonb	   *params = op->params;
+
+		if (op->templates)
+			params = params_render(params, DatumGetJsonbP(calls->contexts[i]));
+		calls->params[i] = JsonbPGetDatum(params);
+	}
 }
 
 /* Call the function for all runs, in the order of their ids. */
@@ -333,7 +340,8 @@ handler_call(Calls *calls, const char *handler, const char *search_path, bool tw
 		elog(ERROR, "SPI_connect failed");
 	ec_as_definer(&as, ec_flow_definer(calls->chunk->flow), search_path);
 	/* a sort above the calls would not change their order; OFFSET 0 keeps it so */
-	if (SPI_execute_with_args(sql, 2, (Oid *) types, args, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != calls->n)
+	if (SPI_execute_with_args(sql, 2, (Oid *) types, args, NULL, false, 0) != SPI_OK_SELECT ||
+		SPI_processed != calls->n)
 		elog(ERROR, "could not call \"%s\"", handler);
 	result_type = SPI_gettypeid(SPI_tuptable->tupdesc, 1);
 	for (int i = 0; i < calls->n; i++)

@@ -213,8 +213,10 @@ circle_check(EcFlow *flow)
 		uint64		processed = SPI_processed;
 		MemoryContext spi = MemoryContextSwitchTo(caller);
 
-		others = lappend(others, ec_flow_load(DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull)),
-											  DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull))));
+		int32		id = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 1, &isnull));
+		int32		version = DatumGetInt32(SPI_getbinval(table->vals[i], table->tupdesc, 2, &isnull));
+
+		others = lappend(others, ec_flow_load(id, version));
 		MemoryContextSwitchTo(spi);
 		SPI_tuptable = table;
 		SPI_processed = processed;

@@ -182,8 +182,8 @@ insert_sql(const EcFlow *flow, const char *source, const char *where, const char
 	if (flow_is_delayed(flow))
 	{
 		step = "";
-		wake = psprintf("ec_x.event_at + %s::interval",
-						quote_literal_cstr(DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(flow->after)))));
+		wake = psprintf("ec_x.event_at + '%s'::interval",
+						DatumGetCString(DirectFunctionCall1(interval_out, IntervalPGetDatum(flow->after))));
 	}
 	else
 	{

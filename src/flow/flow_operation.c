@@ -234,7 +234,8 @@ operation_split(EcFlowChunk *chunk, EcFlowOp *op)
 		chunk->next[i] = op->arms[arm].target;
 		outcomes[i] = CStringGetTextDatum(op->arms[arm].name);
 	}
-	ec_flow_decide(chunk, op->path, op->verb, chunk->ids, chunk->n, NULL, outcomes, NULL, bucket_details(chunk, op, buckets));
+	ec_flow_decide(chunk, op->path, op->verb, chunk->ids, chunk->n, NULL, outcomes, NULL,
+				   bucket_details(chunk, op, buckets));
 }
 
 static void

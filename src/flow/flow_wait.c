@@ -233,7 +233,8 @@ ec_flow_waits_wake(EcTick *tick, List *groups)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan(wake_sql, EC_EVENTS_OF_TICK_ARGS, ec_event_tick_types), args, NULL, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(ec_plan(wake_sql, EC_EVENTS_OF_TICK_ARGS, ec_event_tick_types), args, NULL, false, 0) !=
+		SPI_OK_SELECT)
 		elog(ERROR, "could not look for runs that wait for events");
 	ec_as_end(&as);
 	woken = MemoryContextAllocHuge(caller, sizeof(Woken) * (SPI_processed + 1));
