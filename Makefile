@@ -38,6 +38,9 @@ PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
 
+# Loops over floats that are worth vector instructions.
+src/recommend/recommend_solve.o: CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
+
 # PGXS knows nothing of our headers.
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
