@@ -93,10 +93,15 @@ typedef enum EcWakeKind
 	EC_WAKE_KINDS
 } EcWakeKind;
 
+/* subjects that a worker can choose not to hear of */
+#define EC_WAKE_DEAF_MOST 16
+
 extern void ec_wake_init(void);
 extern bool ec_wake_available(void);
 extern bool ec_wake_register(EcWakeKind kind);
 extern void ec_wake_at_commit(EcWakeKind kind);
+extern void ec_wake_at_commit_for(Oid subject);
+extern void ec_wake_deaf(const Oid *subjects, int n);
 extern void ec_wake_now(Oid database, EcWakeKind kind);
 extern int	ec_wake_pid(Oid database, EcWakeKind kind);
 extern void ec_capture_failure_report(void);

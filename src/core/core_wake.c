@@ -10,6 +10,12 @@
  * and sets the latch.  No NOTIFY (which serializes commits), and nothing at
  * all when the transaction rolls back.
  *
+ * A wake may concern a subject, which for the delivery is the endpoint of a
+ * message.  A worker can be deaf to some: while an endpoint is paused, what is
+ * enqueued for it needs no worker, and a wake costs both sides more than the
+ * message itself.  Whoever ends the reason for that wakes without a subject,
+ * and the worker hears again before it looks for what it has missed.
+ *
  * Without ecauto in shared_preload_libraries there is no shared memory; then
  * nobody is woken, and ecauto.tick() and ecauto.deliver() do the work when
  * they are called.
@@ -35,8 +41,11 @@
 /* two workers for each of up to 64 databases */
 #define WAKE_SLOTS 128
 
-/* databases in which capture failed and nobody has yet ordered a resync */
-#define FAILURE_SLOTS 64
+/* databases of which it is known whether capture failed in them */
+#define FAILURE_SLOTS 256
+
+/* subjects that one transaction tells apart; with more it just wakes */
+#define WAKE_SUBJECTS 8
 
 typedef struct WakeSlot
 {
@@ -44,19 +53,33 @@ typedef struct WakeSlot
 	EcWakeKind	kind;
 	int			pid;
 	Latch	   *latch;
+	int			ndeaf;			/* subjects that do not wake it */
+	Oid			deaf[EC_WAKE_DEAF_MOST];
 } WakeSlot;
+
+/* Did capture lose notes in a database, of which nobody has ordered a resync? */
+typedef struct Failure
+{
+	Oid			database;		/* InvalidOid: free */
+	bool		failed;
+	uint32		overflow;		/* of those, how many it has taken note of */
+} Failure;
 
 typedef struct WakeShared
 {
 	LWLock	   *lock;
 	WakeSlot	slots[WAKE_SLOTS];
-	Oid			failures[FAILURE_SLOTS];
-	bool		failures_overflow;	/* more than fit: every database */
+	Failure		failures[FAILURE_SLOTS];
+	uint32		overflow;		/* times a failure did not fit: it may be of any database */
 } WakeShared;
 
 static WakeShared *shared = NULL;
 static int	my_slot = -1;
 static bool wake_wanted[EC_WAKE_KINDS];
+
+/* of the delivery, unless wake_wanted says that it is to be woken in any case */
+static Oid	wake_subjects[WAKE_SUBJECTS];
+static int	wake_nsubjects = 0;
 static bool local_failure = false;
 
 /* nesting level of the transaction that took a failure; 0: none did */
@@ -91,6 +114,38 @@ wake_shmem_startup(void)
 	LWLockRelease(AddinShmemInitLock);
 }
 
+/* Does a worker hear at least one of the subjects of this transaction? */
+static bool
+slot_hears(const WakeSlot *slot)
+{
+	for (int i = 0; i < wake_nsubjects; i++)
+	{
+		bool		deaf = false;
+
+		for (int k = 0; k < slot->ndeaf; k++)
+			deaf = deaf || slot->deaf[k] == wake_subjects[i];
+		if (!deaf)
+			return true;
+	}
+	return false;
+}
+
+static void
+wake_for_subjects(void)
+{
+	if (shared == NULL)
+		return;
+	LWLockAcquire(shared->lock, LW_SHARED);
+	for (int i = 0; i < WAKE_SLOTS; i++)
+	{
+		WakeSlot   *slot = &shared->slots[i];
+
+		if (slot->database == MyDatabaseId && slot->kind == EC_WAKE_DELIVERY && slot_hears(slot))
+			SetLatch(slot->latch);
+	}
+	LWLockRelease(shared->lock);
+}
+
 /* Called at the end of every transaction of this process; must not raise. */
 static void
 wake_xact_callback(XactEvent event, void *arg)
@@ -102,8 +157,16 @@ wake_xact_callback(XactEvent event, void *arg)
 		if (!wake_wanted[kind])
 			continue;
 		wake_wanted[kind] = false;
+		if (kind == EC_WAKE_DELIVERY)
+			wake_nsubjects = 0;
 		if (event == XACT_EVENT_COMMIT)
 			ec_wake_now(MyDatabaseId, kind);
+	}
+	if (wake_nsubjects > 0)
+	{
+		if (event == XACT_EVENT_COMMIT)
+			wake_for_subjects();
+		wake_nsubjects = 0;
 	}
 	if (failure_taken_level > 0 && event != XACT_EVENT_COMMIT)
 		ec_capture_failure_report();
@@ -220,6 +283,44 @@ ec_wake_at_commit(EcWakeKind kind)
 }
 
 /*
+ * Wake the delivery worker when the current transaction commits, unless it is
+ * deaf to the subject then.
+ */
+void
+ec_wake_at_commit_for(Oid subject)
+{
+	for (int i = 0; i < wake_nsubjects; i++)
+		if (wake_subjects[i] == subject)
+			return;
+	if (wake_nsubjects == WAKE_SUBJECTS)
+		wake_wanted[EC_WAKE_DELIVERY] = true;
+	else
+		wake_subjects[wake_nsubjects++] = subject;
+}
+
+/*
+ * This worker is not to be woken for these subjects; of more than
+ * EC_WAKE_DEAF_MOST the rest still wakes it.
+ */
+void
+ec_wake_deaf(const Oid *subjects, int n)
+{
+	WakeSlot   *slot;
+
+	if (my_slot < 0)
+		return;
+	n = Min(n, EC_WAKE_DEAF_MOST);
+	slot = &shared->slots[my_slot];
+	/* nobody else writes there */
+	if (slot->ndeaf == n && memcmp(slot->deaf, subjects, sizeof(Oid) * n) == 0)
+		return;
+	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+	memcpy(slot->deaf, subjects, sizeof(Oid) * n);
+	slot->ndeaf = n;
+	LWLockRelease(shared->lock);
+}
+
+/*
  * Wake the worker of a database at once; does nothing if there is none.
  */
 void
@@ -253,32 +354,50 @@ ec_wake_pid(Oid database, EcWakeKind kind)
 }
 
 /*
+ * What is known of a database; NULL if there is no room for it.  Those that
+ * did not fail make room: at worst such a database resyncs once in vain after
+ * an overflow.  The lock is held exclusively.
+ */
+static Failure *
+failure_of(Oid database)
+{
+	Failure    *room = NULL;
+
+	for (int i = 0; i < FAILURE_SLOTS; i++)
+	{
+		Failure    *failure = &shared->failures[i];
+
+		if (failure->database == database)
+			return failure;
+		if (!failure->failed && (room == NULL || failure->database == InvalidOid))
+			room = failure;
+	}
+	if (room != NULL)
+	{
+		memset(room, 0, sizeof(Failure));
+		room->database = database;
+	}
+	return room;
+}
+
+/*
  * Remember that capture lost notes in this database, where a rolled-back
  * transaction cannot undo it.  The next tick resyncs every role.
  */
 void
 ec_capture_failure_report(void)
 {
-	int			place = -1;
+	Failure    *failure;
 
 	local_failure = true;
 	if (shared == NULL)
 		return;
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-	for (int i = 0; i < FAILURE_SLOTS; i++)
-	{
-		if (shared->failures[i] == MyDatabaseId)
-		{
-			place = i;
-			break;
-		}
-		if (shared->failures[i] == InvalidOid && place < 0)
-			place = i;
-	}
-	if (place >= 0)
-		shared->failures[place] = MyDatabaseId;
+	failure = failure_of(MyDatabaseId);
+	if (failure != NULL)
+		failure->failed = true;
 	else
-		shared->failures_overflow = true;
+		shared->overflow++;
 	LWLockRelease(shared->lock);
 }
 
@@ -294,16 +413,18 @@ ec_capture_failure_take(void)
 	local_failure = false;
 	if (shared != NULL)
 	{
+		Failure    *failure;
+
 		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
-		for (int i = 0; i < FAILURE_SLOTS; i++)
+		failure = failure_of(MyDatabaseId);
+		if (failure == NULL)
+			taken = true;
+		else
 		{
-			if (shared->failures[i] == MyDatabaseId)
-			{
-				shared->failures[i] = InvalidOid;
-				taken = true;
-			}
+			taken = taken || failure->failed || failure->overflow != shared->overflow;
+			failure->failed = false;
+			failure->overflow = shared->overflow;
 		}
-		taken = taken || shared->failures_overflow;
 		LWLockRelease(shared->lock);
 	}
 	if (taken)

@@ -89,8 +89,8 @@ typedef struct EcEndpoint
  */
 extern EcEndpoint *ec_endpoint_load(const char *name, Oid sender, bool missing_ok);
 
-/* Is it for mail?  Raises unless the current user may use the endpoint. */
-extern bool ec_endpoint_check_usage(const char *name);
+/* Its server, and is it for mail?  Raises unless the current user may use it. */
+extern Oid	ec_endpoint_check_usage(const char *name, bool *mail);
 
 /* Names (char *) of every foreign server of ecauto_endpoint. */
 extern List *ec_endpoint_names(void);

@@ -514,11 +514,12 @@ ec_endpoint_generation(void)
 }
 
 /*
- * Is the endpoint for mail?  Errors: undefined_object, wrong_object_type, or
- * insufficient_privilege if the current user has no USAGE on it.
+ * The endpoint's server, and *mail: is it for mail?  Errors: undefined_object,
+ * wrong_object_type, or insufficient_privilege if the current user has no
+ * USAGE on it.
  */
-bool
-ec_endpoint_check_usage(const char *name)
+Oid
+ec_endpoint_check_usage(const char *name, bool *mail)
 {
 	uint64		now = ec_endpoint_generation();
 	NameData	key;
@@ -555,5 +556,6 @@ ec_endpoint_check_usage(const char *name)
 	acl = ec_foreign_server_aclcheck(entry->server, GetUserId(), ACL_USAGE);
 	if (acl != ACLCHECK_OK)
 		aclcheck_error(acl, OBJECT_FOREIGN_SERVER, name);
-	return entry->mail;
+	*mail = entry->mail;
+	return entry->server;
 }

@@ -267,6 +267,7 @@ fresh_key(void)
 int64
 ec_enqueue(const EcEnqueue *message, bool *created)
 {
+	Oid			server;
 	bool		mail;
 	TimestampTz now = ec_now();
 	TimestampTz due = Max(now, message->not_before);
@@ -276,7 +277,7 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 
 	PreventCommandIfReadOnly("ecauto.enqueue()");
 	ec_state_require();
-	mail = ec_endpoint_check_usage(message->endpoint);
+	server = ec_endpoint_check_usage(message->endpoint, &mail);
 	check_message(message, mail);
 	wanted = OidIsValid(message->wanted) ? check_wanted(message->wanted) : NULL;
 	if (message->not_before == 0)
@@ -308,7 +309,7 @@ ec_enqueue(const EcEnqueue *message, bool *created)
 		*created = (id != 0);
 	if (id == 0)
 		return first;
-	ec_wake_at_commit(EC_WAKE_DELIVERY);
+	ec_wake_at_commit_for(server);
 	return id;
 }
 

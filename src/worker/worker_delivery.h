@@ -87,7 +87,8 @@ struct EcLane
 {
 	EcLane	   *next;
 	char	   *name;
-	bool		exists;			/* there is such a foreign server */
+	bool		exists;			/* there is such a foreign server, ... */
+	Oid			server;			/* ... this one */
 	bool		paused;
 	bool		mail;
 	int			concurrency;

@@ -145,6 +145,8 @@ ec_lanes_load(EcDelivery *delivery)
 {
 	uint64		generation = ec_endpoint_generation();
 	List	   *paused = ec_outbox_paused();
+	Oid			deaf[EC_WAKE_DEAF_MOST];
+	int			ndeaf = 0;
 	ListCell   *cell;
 
 	if (generation != delivery->generation)
@@ -162,6 +164,7 @@ ec_lanes_load(EcDelivery *delivery)
 			if (endpoint == NULL)
 				continue;
 			lane->exists = true;
+			lane->server = endpoint->serverid;
 			lane->mail = EC_SCHEME_IS_MAIL(endpoint->scheme);
 			lane->concurrency = endpoint->concurrency;
 			lane->timeout = endpoint->timeout;
@@ -187,7 +190,11 @@ ec_lanes_load(EcDelivery *delivery)
 		lane->paused = false;
 		foreach(cell, paused)
 			lane->paused = lane->paused || strcmp(lfirst(cell), lane->name) == 0;
+		if (lane->paused && lane->exists && ndeaf < EC_WAKE_DEAF_MOST)
+			deaf[ndeaf++] = lane->server;
 	}
+	/* before anybody looks what waits there: who commits later wakes us again */
+	ec_wake_deaf(deaf, ndeaf);
 }
 
 /* How many messages the lane should have in hand when all is well. */
