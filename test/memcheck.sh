@@ -69,7 +69,9 @@ CREATE EXTENSION ecauto;
 SELECT ecauto.setup();
 CREATE SERVER web FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:$HTTP_PORT', timeout '2s', breaker '0', max_attempts '3', concurrency '32');
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:$SMTP_PORT', sender 'shop@shop.example', timeout '2s', breaker '0', max_attempts '3');
+CREATE SERVER pull FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:1');
 CREATE SERVER nobody FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:1', timeout '1s', max_attempts '3');
+SELECT ecauto.pause_endpoint('pull');
 SQL
 
 echo "memory over ${MESSAGES:-500000} messages"
@@ -108,11 +110,14 @@ while [ "$(date +%s)" -lt $end ]; do
 	for fault in none greet-421:3 mail-421:3 rcpt-421:3 refuse-mail:3 refuse-data:3 defer-data:3 refuse-dot:3 defer-dot:3 drop-data:3 drop-dot:3 mails:2; do
 		fault $fault
 		psql -X -q -d postgres -v ON_ERROR_STOP=1 >/dev/null <<-'SQL'
-			SELECT ecauto.enqueue('web', '{"a": 1}', path => p) FROM unnest(ARRAY['/ok', '/s/500', '/s/429/1', '/s/404', '/flaky/1', '/close', '/drop', '/big/1000000', '/redirect?http://127.0.0.1/', '/hang', '/slow/10', '/delay/50']) p;
+			SELECT ecauto.enqueue('web', '{"a": 1}', path => p) FROM unnest(ARRAY['/ok', '/s/500', '/s/429/1', '/s/404', '/flaky/1', '/close', '/drop', '/big/1000000', '/redirect?http://127.0.0.1/', '/hang', '/slow/10', '/delay/50', '/flaky/1/s/429/1', '/flaky/1/hang']) p, generate_series(1, 4);
 			SELECT ecauto.enqueue('web', '{"a": 1}', path => '/ok', body => 'form', entity => 'order:1', headers => '{"X-A": "b"}');
 			SELECT ecauto.enqueue('nobody', '{}');
 			SELECT ecauto.enqueue('mail', jsonb_build_object('to', jsonb_build_array(a || '@b.example', 'anna@b.example'), 'subject', 'Zamówienie', 'text', 't', 'html', '<p>h</p>'))
-				FROM unnest(ARRAY['anna', 'refuse', 'greylist', 'drop']) a;
+				FROM unnest(ARRAY['anna', 'refuse', 'greylist', 'drop']) a, generate_series(1, 4);
+			SELECT ecauto.enqueue('pull', '{"a": 1}', entity => 'order:' || n % 3) FROM generate_series(1, 8) n;
+			SELECT ecauto.settle(id, attempt, o, 'why') FROM ecauto.lease('pull', 5) l, unnest(ARRAY['delivered', 'retry', 'dead', 'cancelled', 'released']) WITH ORDINALITY u(o, n) WHERE l.id % 5 = u.n - 1;
+			SELECT ecauto.cancel(id) FROM ecauto.messages('web') WHERE state IN ('queued', 'retry') AND id % 50 = 0;
 		SQL
 	done
 done

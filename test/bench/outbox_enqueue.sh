@@ -39,14 +39,23 @@ for clients in 1 4; do
 	ratio key-$clients plain-$clients 'with a key / INSERT'
 done
 
-# every transaction of one session, by tenths
+# every transaction of one session, by tenths, and the memory that is its own
 n=${TRANSACTIONS:-500000}
 run_sql -d shop -c 'TRUNCATE plain, ecauto_data.outbox, ecauto_data.outbox_key' -c CHECKPOINT
-rm -f "$BENCH"/long.*
-pgbench -n -c 1 -t "$n" -M prepared -l --log-prefix="$BENCH/long" -f "$BENCH/enqueue.sql" shop >/dev/null 2>&1
+rm -f "$BENCH"/long.* "$BENCH/memory"
+PGAPPNAME=long pgbench -n -c 1 -t "$n" -M prepared -l --log-prefix="$BENCH/long" -f "$BENCH/enqueue.sql" shop >/dev/null 2>&1 &
+bench_pid=$!
+pid=
+while kill -0 $bench_pid 2>/dev/null; do
+	[ -n "$pid" ] || pid=$(value "SELECT pid FROM pg_stat_activity WHERE application_name = 'long'")
+	[ -z "$pid" ] || awk '/^VmData/ {print $2}' "/proc/$pid/status" 2>/dev/null >> "$BENCH/memory" || true
+	sleep 1
+done
+wait $bench_pid
 cat "$BENCH"/long.* | awk -v n="$n" '
 	NR <= n / 10 {first += $3} NR > n - n / 10 {last += $3}
 	END {
 		printf "one session, %d transactions: %.0f tps in the first tenth, %.0f in the last, ratio %.3f\n",
 			NR, n / 10 * 1e6 / first, n / 10 * 1e6 / last, first / last
 	}'
+awk '{v[NR] = $1} END {printf "its memory: %d kB after a tenth of the time, %d kB at the end\n", v[int(NR / 10) + 1], v[NR]}' "$BENCH/memory"

@@ -18,13 +18,15 @@ sub memory
 	return $kb;
 }
 
-# endpoint => [path, tries that each message takes, what the last failed one said]
+# endpoint => [path, requests that each message takes, what a failed one said,
+# tries if not as many].  When a connection that was kept is closed without a
+# word, libcurl sends the request again by itself, and nobody sees a failure.
 my %http = (
 	errors => [ '/flaky/2', 3, qr/^HTTP status 500$/ ],
 	later => [ '/flaky/1/s/429/2', 2, qr/^HTTP status 429$/ ],
 	silent => [ '/flaky/1/hang', 2, qr/timeout|timed out|no answer/i ],
 	cut => [ '/flaky/1/close', 2, qr/./ ],
-	dropped => [ '/flaky/1/drop', 2, qr/./ ],
+	dropped => [ '/flaky/1/drop', 2, undef, qr/^(1|2|1 2)$/ ],
 	loris => [ '/flaky/1/slow/300', 2, qr/timeout|timed out|no answer/i ],
 	flood => [ '/big/100000000', 1, undef ]);
 my $each = 5;
@@ -40,9 +42,9 @@ for my $name (sort keys %mail, 'refusing')
 
 # what a try said is replaced by the next one's
 sql(q{CREATE TABLE said (endpoint text, error text);
-	CREATE FUNCTION note_error() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-		IF NEW.last_error IS NOT NULL THEN INSERT INTO public.said VALUES (NEW.endpoint, NEW.last_error); END IF; RETURN NULL; END $$;
-	CREATE TRIGGER note_error AFTER UPDATE OF last_error ON ecauto_data.outbox FOR EACH ROW EXECUTE FUNCTION note_error()});
+	CREATE FUNCTION note_error() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.said VALUES (NEW.endpoint, NEW.last_error); RETURN NULL; END $$;
+	CREATE TRIGGER note_error AFTER UPDATE ON ecauto_data.outbox FOR EACH ROW
+		WHEN (NEW.last_error IS DISTINCT FROM OLD.last_error) EXECUTE FUNCTION note_error()});
 
 my $pid = ec_wait_for(sub { sql(q{SELECT pid FROM ecauto.worker_status() WHERE worker = 'delivery' AND state = 'running'}) }, 'a worker');
 my $before = memory($pid);
@@ -68,9 +70,9 @@ my %arrivals;
 push @{ $arrivals{ $_->[0] } }, $_->[2] for $sink->arrivals;
 for my $name (sort keys %http)
 {
-	my (undef, $tries, $error) = @{ $http{$name} };
-	is(sql("SELECT string_agg(DISTINCT attempts::text, ' ') FROM ecauto.messages('$name', 'delivered')"), $tries, "$name: tries");
-	is(scalar(grep { @{ $arrivals{"$name$_"} } == $tries } 1 .. $each), $each, '... each of which was one request with the same key');
+	my (undef, $requests, $error, $tries) = @{ $http{$name} };
+	like(sql("SELECT string_agg(DISTINCT attempts::text, ' ' ORDER BY attempts::text) FROM ecauto.messages('$name', 'delivered')"), $tries // qr/^$requests$/, "$name: tries");
+	is(scalar(grep { @{ $arrivals{"$name$_"} } == $requests } 1 .. $each), $each, '... and requests, all with the same key');
 	like(sql("SELECT string_agg(DISTINCT error, ' or ') FROM said WHERE endpoint = '$name'"), $error, '... and the reason was told') if $error;
 }
 is(scalar(grep { $arrivals{"later$_"}[1] - $arrivals{"later$_"}[0] < 2 } 1 .. $each), 0, 'Retry-After: nobody comes back before two seconds have passed');
