@@ -125,19 +125,20 @@ REVOKE ALL ON FUNCTION ecauto.check_outbox_consent(bigint, text, text, text, jso
 -- ---- mail ----
 
 CREATE OR REPLACE FUNCTION ecauto.send_mail(
-	recipient text, template text, data jsonb, purpose text DEFAULT 'transactional', key text DEFAULT NULL)
+	recipient text, template text, data jsonb, purpose text DEFAULT 'transactional', key text DEFAULT NULL,
+	priority integer DEFAULT 50, deadline timestamptz DEFAULT NULL)
 RETURNS bigint
 AS 'MODULE_PATHNAME', 'ecauto_send_mail'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
-COMMENT ON FUNCTION ecauto.send_mail(text, text, jsonb, text, text) IS
-'puts a mail into the outbox and returns the id of the message: the stored template, in the recipient''s language, filled with data; if there is no such template, data itself holds "subject" and "body" (text), and may hold "html"; any purpose but transactional needs consent, else an error; leaves through the endpoint that the setting ecauto.mail_endpoint names';
+COMMENT ON FUNCTION ecauto.send_mail(text, text, jsonb, text, text, integer, timestamptz) IS
+'puts a mail into the outbox and returns the id of the message: the stored template, in the recipient''s language, filled with data; if there is no such template, data itself holds "subject" and "body" (text), and may hold "html"; any purpose but transactional needs consent, else an error, and if a frequency cap counts it or it is night for the recipient it waits, which returns NULL: those of higher priority (0 to 100) go first, and none after its deadline (NULL: in 3 days); the same key is the same mail; leaves through the endpoint that the setting ecauto.mail_endpoint names';
 
 CREATE OR REPLACE FUNCTION ecauto.action_mail(params jsonb, context jsonb)
 RETURNS jsonb
 AS 'MODULE_PATHNAME', 'ecauto_action_mail'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.action_mail(jsonb, jsonb) IS
-'step "mail" of a flow: params hold template, and may hold purpose, recipient (else that of customer, order or cart in context), locale, key, and data, which is added to context to fill the template; returns {"message": id}, or {"skipped": reason} with one of ecauto.skip_reasons()';
+'step "mail" of a flow: params hold template, and may hold purpose, recipient (else that of customer, order or cart in context), locale, key, priority, deadline (a length of time), in_stock (true: not if all of it is sold out), and data, which is added to context to fill the template; returns {"message": id}, or {"deferred": reason, "mail": id} if it waits, or {"skipped": reason}, with one of ecauto.skip_reasons()';
 
 CREATE OR REPLACE FUNCTION ecauto.skip_reasons(OUT reason text, OUT meaning text)
 RETURNS SETOF record
@@ -152,6 +153,8 @@ VALUES
 	('quiet_hours', 'it is night where the customer lives; it waits for the morning'),
 	('expired', 'it waited until its deadline'),
 	('holdout', 'the customer is in the holdout of the campaign'),
+	('queued', 'it waits for the next tick, which weighs it against other mails to the same customer'),
+	('error', 'it could not be put into the outbox; it is tried again until its deadline'),
 	('template_error', 'the template does not exist, or could not be filled'),
 	('sold_out', 'nothing of what the mail is about can be bought any more'),
 	('duplicate', 'a mail with the same key was decided about before'),

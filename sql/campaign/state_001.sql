@@ -92,7 +92,7 @@ CREATE TRIGGER consent_guard_truncate BEFORE TRUNCATE ON ecauto_data.consent
 
 CREATE TABLE ecauto_data.campaign_mail (
 	mail_id bigserial PRIMARY KEY,
-	contact_id bigint NOT NULL REFERENCES ecauto_data.contact,
+	contact_id bigint REFERENCES ecauto_data.contact,
 	state text COLLATE "C" NOT NULL CHECK (state IN ('waiting', 'sent', 'skipped', 'expired')),
 	reason text COLLATE "C" NOT NULL,
 	priority smallint NOT NULL DEFAULT 50 CHECK (priority BETWEEN 0 AND 100),
@@ -110,16 +110,19 @@ CREATE TABLE ecauto_data.campaign_mail (
 	locale text COLLATE "C",
 	tz text COLLATE "C",
 	key text COLLATE "C",
+	recipient text,
 	sender name NOT NULL,
 	detail jsonb,
 	data jsonb,
+	CHECK (contact_id IS NOT NULL OR state = 'skipped'),
 	CHECK ((state = 'waiting') = (decided_at IS NULL)),
 	CHECK (state <> 'sent' OR message_id IS NOT NULL)
 ) WITH (fillfactor = 80);
 CREATE INDEX campaign_mail_due ON ecauto_data.campaign_mail (decide_at) WHERE state = 'waiting';
 CREATE INDEX campaign_mail_contact ON ecauto_data.campaign_mail (contact_id, decided_at);
 CREATE UNIQUE INDEX campaign_mail_key ON ecauto_data.campaign_mail (key) WHERE key IS NOT NULL;
-CREATE INDEX campaign_mail_campaign ON ecauto_data.campaign_mail (campaign, customer) WHERE campaign IS NOT NULL;
+CREATE UNIQUE INDEX campaign_mail_campaign ON ecauto_data.campaign_mail (campaign, customer) WHERE campaign IS NOT NULL;
+CREATE INDEX campaign_mail_message ON ecauto_data.campaign_mail (message_id) WHERE message_id IS NOT NULL;
 COMMENT ON TABLE ecauto_data.campaign_mail IS
 	'mails that need consent: those that wait to be decided about, and what was decided, with the reason';
 COMMENT ON COLUMN ecauto_data.campaign_mail.reason IS
@@ -128,12 +131,56 @@ COMMENT ON COLUMN ecauto_data.campaign_mail.decide_at IS
 	'waiting: when it is looked at next';
 COMMENT ON COLUMN ecauto_data.campaign_mail.deadline IS
 	'no decision by then: expired';
+COMMENT ON COLUMN ecauto_data.campaign_mail.recipient IS
+	'as it was given, while it waits, if that is more than the address';
+COMMENT ON COLUMN ecauto_data.campaign_mail.detail IS
+	'more about the reason';
 COMMENT ON COLUMN ecauto_data.campaign_mail.data IS
 	'what the template is filled with, kept while it waits';
 COMMENT ON COLUMN ecauto_data.campaign_mail.message_id IS
 	'message in the outbox that it became';
 COMMENT ON COLUMN ecauto_data.campaign_mail.arm IS
 	'variant of the campaign';
+
+CREATE TABLE ecauto_data.frequency_cap (
+	name text COLLATE "C" PRIMARY KEY,
+	most integer NOT NULL CHECK (most > 0),
+	per interval NOT NULL CHECK (per > '0'),
+	purpose text COLLATE "C"
+);
+COMMENT ON TABLE ecauto_data.frequency_cap IS
+	'no contact gets more than so many mails within such a time; transactional mail is not counted';
+COMMENT ON COLUMN ecauto_data.frequency_cap.purpose IS
+	'mails of this purpose are counted; NULL: of every purpose that needs consent';
+
+CREATE TABLE ecauto_data.quiet_hours (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	starts time NOT NULL,
+	ends time NOT NULL,
+	CHECK (starts <> ends)
+);
+COMMENT ON TABLE ecauto_data.quiet_hours IS
+	'when no mail that needs consent is sent, in the time zone of its customer, else of the shop; no row: never';
+
+CREATE TABLE ecauto_data.campaign (
+	name text COLLATE "C" PRIMARY KEY,
+	segment text,
+	template text NOT NULL,
+	purpose text COLLATE "C" NOT NULL,
+	variants jsonb NOT NULL,
+	holdout double precision NOT NULL CHECK (holdout >= 0 AND holdout < 1),
+	priority smallint NOT NULL,
+	data jsonb NOT NULL,
+	started_at timestamptz NOT NULL,
+	started_by name NOT NULL,
+	cancelled_at timestamptz
+);
+COMMENT ON TABLE ecauto_data.campaign IS
+	'mailings to many; who got them is in campaign_mail';
+COMMENT ON COLUMN ecauto_data.campaign.variants IS
+	'template and share of each variant';
+COMMENT ON COLUMN ecauto_data.campaign.holdout IS
+	'share of the customers who get nothing, so that the others can be compared with them';
 
 CREATE FUNCTION ecauto_data.outbox_consent()
 RETURNS trigger
@@ -149,5 +196,3 @@ COMMENT ON FUNCTION ecauto_data.outbox_consent() IS
 	'trigger: refuses mail that needs consent and has none; what ecauto.enqueue() writes was checked before and does not come here';
 CREATE TRIGGER outbox_consent AFTER INSERT ON ecauto_data.outbox
 	FOR EACH ROW WHEN (NEW.purpose <> 'transactional') EXECUTE FUNCTION ecauto_data.outbox_consent();
-
-CREATE INDEX seen_customer_email ON ecauto_data.seen_customer (email);

@@ -95,7 +95,7 @@ typedef struct EcAddressee
 {
 	char	   *customer;		/* key of role customer */
 	char	   *locale;			/* as the shop writes it */
-	char	   *tz;				/* a time zone that the server knows */
+	char	   *tz;				/* as the shop writes it */
 } EcAddressee;
 
 extern void ec_addressee_find(const char *address, EcAddressee *addressee);
@@ -128,7 +128,42 @@ extern const char *ec_data_text(Jsonb *data, const char *object, const char *mem
 extern Jsonb *ec_mail_payload(const char *recipient, const char *template, Jsonb *data,
 							  const char *locale, const char *unsubscribe_url);
 
+/* ---- campaign_limit.c: caps and quiet hours ---- */
+
+typedef struct EcCap
+{
+	int			most;
+	int64		per;			/* in us */
+	char	   *purpose;		/* NULL: every one */
+} EcCap;
+
+typedef struct EcLimits
+{
+	EcCap	   *caps;
+	int			ncaps;
+	int64		longest;		/* of the caps' lengths of time */
+	bool		quiet;			/* are there quiet hours? */
+	int64		starts;			/* in us since midnight */
+	int64		ends;
+} EcLimits;
+
+/* A mail that went to a contact. */
+typedef struct EcSent
+{
+	TimestampTz at;
+	const char *purpose;
+} EcSent;
+
+extern EcLimits *ec_limits_load(void);
+extern bool ec_limits_capped(const EcLimits *limits, const char *purpose);
+extern TimestampTz ec_limits_free_at(const EcLimits *limits, const char *purpose, const EcSent *sent,
+									 int nsent, TimestampTz at);
+extern TimestampTz ec_limits_loud_at(const EcLimits *limits, const char *zone_name, TimestampTz at);
+
 /* ---- campaign_mail.c ---- */
+
+/* how long a mail waits if nobody says */
+#define EC_MAIL_PATIENCE (3 * USECS_PER_DAY)
 
 /* A mail to be sent; zero it, then fill what is wanted. */
 typedef struct EcMailOrder
@@ -139,16 +174,26 @@ typedef struct EcMailOrder
 	const char *purpose;		/* NULL: transactional */
 	const char *key;			/* the same key is the same mail; NULL: a new one */
 	const char *locale;			/* NULL: the customer's */
+	int			priority;		/* among mails that need consent: 0 to 100, more goes first */
+	TimestampTz deadline;		/* not sent later; 0: that of EC_MAIL_PATIENCE */
 	bool		quiet;			/* what keeps the mail from its recipient is a result, no error */
 } EcMailOrder;
+
+#define EC_MAIL_PRIORITY 50		/* if nobody says */
 
 typedef struct EcMailResult
 {
 	int64		message;		/* in the outbox; 0: none */
-	const char *skipped;		/* why none, of ecauto.skip_reasons(); NULL: it is on its way */
+	const char *skipped;		/* why none, of ecauto.skip_reasons(), or NULL */
+	const char *deferred;		/* what it waits for, of the same, or NULL */
 	const char *detail;			/* more about that, or NULL */
+	int64		mail;			/* of one that waits: in ecauto_data.campaign_mail */
 } EcMailResult;
 
 extern void ec_mail_send(const EcMailOrder *order, EcMailResult *result);
+
+/* ---- campaign_decide.c ---- */
+extern void ec_campaign_tick(EcTick *tick);
+extern char *ec_campaign_sender(void);
 
 #endif							/* EC_CAMPAIGN_H */
