@@ -203,10 +203,11 @@ send_consented(const EcMailOrder *order, char *address, EcEnqueue *message, EcMa
 	EcContact	contact;
 	EcAddressee addressee;
 	EcVerdict	verdict;
+	bool		is_mail;
 	EcAs		as;
 
 	/* whoever may not use the endpoint must not leave a mail that waits */
-	(void) ec_endpoint_check_usage(ec_guc_mail_endpoint);
+	(void) ec_endpoint_check_usage(ec_guc_mail_endpoint, &is_mail);
 	ec_outbox_open(&as);
 	ec_contact_lock(address, &contact);
 	ec_outbox_close(&as);
