@@ -52,5 +52,6 @@ extern void ec_prior_price(const char *sku, const char *currency, const char *li
 
 extern int	ec_currency_digits(const char *code);
 extern char *ec_currency_check(const char *code);
+extern char *ec_currency_or_own(const char *code);
 
 #endif							/* EC_PRICING_H */

@@ -78,6 +78,19 @@ ec_currency_check(const char *code)
 }
 
 /*
+ * The code in capitals, as role price has it: a shop may have money of its own.
+ */
+char *
+ec_currency_or_own(const char *code)
+{
+	char	   *upper = pstrdup(code);
+
+	for (char *p = upper; *p != '\0'; p++)
+		*p = pg_ascii_toupper((unsigned char) *p);
+	return upper;
+}
+
+/*
  * ecauto.price_currency(currency text) returns text
  */
 Datum

@@ -218,6 +218,11 @@ typedef struct EcWriter
 extern EcWriter *ec_writer_get(const char *action);
 extern char *ec_bind_write(const char *action, const char *statement, bool from_preset);
 
+/* ---- shop_write.c: running them ---- */
+
+extern TupleDesc ec_writer_tupdesc(const EcWriter *writer);
+extern int64 ec_writer_run(const EcWriter *writer, Tuplestorestate *rows, int64 nrows);
+
 /* ---- shop_preset.c: what we know of shops that others made ---- */
 
 typedef struct EcPresetParam
