@@ -158,7 +158,7 @@ COMMENT ON TABLE ecauto_data.prior_price_policy IS
 -- Prices begin and end by time alone; skus are asked for by code.
 CREATE INDEX seen_price_from_idx ON ecauto_data.seen_price (valid_from) WHERE valid_from > '-infinity';
 CREATE INDEX seen_price_until_idx ON ecauto_data.seen_price (valid_until) WHERE valid_until IS NOT NULL;
-CREATE INDEX seen_sku_code_idx ON ecauto_data.seen_sku (sku);
+CREATE INDEX seen_sku_code_idx ON ecauto_data.seen_sku USING hash (sku);
 -- Promotions, and how often they were used.
 
 CREATE TABLE ecauto_data.promotion (

@@ -216,7 +216,7 @@ params_render(Jsonb *params, Jsonb *context)
 
 /* The SQL of a run's context, over ec_e and the rows that are joined to it. */
 static char *
-context_sql(const EcFlow *flow, uint32 rows, bool lines)
+context_sql(const EcFlow *flow, const EcFlowOp *op, uint32 rows, bool lines)
 {
 	StringInfoData sql;
 
@@ -224,14 +224,15 @@ context_sql(const EcFlow *flow, uint32 rows, bool lines)
 	appendStringInfo(&sql, "pg_catalog.jsonb_build_object("
 					 "'flow', %s, 'at', $1, 'subject', ec_e.subject, "
 					 "'run', pg_catalog.jsonb_build_object('id', ec_e.run, 'flow', %s, 'version', %d, 'subject', ec_e.subject, "
-					 "'occasion', ec_e.occasion, 'started_at', ec_e.started_at, 'results', coalesce(ec_e.results, '{}')), "
+					 "'occasion', ec_e.occasion, 'step', %s, 'started_at', ec_e.started_at, 'results', coalesce(ec_e.results, '{}')), "
 					 "'results', coalesce(ec_e.results, '{}'), "
 					 "'event', pg_catalog.jsonb_build_object('event_id', ec_e.event_id, 'at', ec_e.event_at, 'kind', ec_e.kind, "
 					 "'role', ec_e.role, 'key', ec_e.key, 'customer', ec_e.customer, 'sku', ec_e.sku, 'session', ec_e.session, "
 					 "'properties', CASE WHEN ec_e.role IS NULL THEN ec_e.new END, 'old', ec_e.old, 'new', ec_e.new), "
 					 "'old', ec_e.old, 'new', ec_e.new, "
 					 "'line', ec_e.lines -> ec_e.line || pg_catalog.jsonb_build_object('number', ec_e.line + 1)",
-					 quote_literal_cstr(flow->name), quote_literal_cstr(flow->name), flow->version);
+					 quote_literal_cstr(flow->name), quote_literal_cstr(flow->name), flow->version,
+					 quote_literal_cstr(op->path));
 	for (int i = EC_ROW_CUSTOMER; i < EC_ROW_LINE; i++)
 	{
 		const char *name = ec_flow_row_names[i];
@@ -282,7 +283,7 @@ contexts_build(Calls *calls, EcFlowOp *op)
 		ec_flow_batch_register(batch);
 		ec_expr_begin(&as, ec_flow_definer(chunk->flow));
 		if (SPI_execute_with_args(psprintf("SELECT ec_e.run, %s FROM ec_batch ec_e%s%s%s ORDER BY ec_e.n",
-										   context_sql(chunk->flow, rows, lines), ec_flow_batch_joins(rows),
+										   context_sql(chunk->flow, op, rows, lines), ec_flow_batch_joins(rows),
 										   lines && (rows & EC_ROW_BIT(EC_ROW_CART)) ?
 										   " LEFT JOIN ec_rows_cart_lines ec_cart_lines ON ec_cart_lines.key = ec_e.cart_key" : "",
 										   lines && (rows & EC_ROW_BIT(EC_ROW_ORDER)) ?

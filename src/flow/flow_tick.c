@@ -133,6 +133,41 @@ next_due(EcTick *tick)
 	SPI_finish();
 }
 
+/* EcTryRun: notices to staff that are due leave, those of one recipient together */
+static void
+notices_send(void *arg)
+{
+	EcTick	   *tick = arg;
+	static const Oid types[] = {TIMESTAMPTZOID};
+	Datum		args[1];
+	Datum		value;
+	bool		isnull;
+	EcAs		as;
+
+	args[0] = TimestampTzGetDatum(tick->at);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	if (SPI_execute_plan(ec_plan("SELECT n.send_at FROM ecauto_data.notice n WHERE n.sent_at IS NULL ORDER BY n.send_at LIMIT 1",
+								 0, NULL), NULL, NULL, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look for notices");
+	if (SPI_processed == 1)
+	{
+		value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		if (DatumGetTimestampTz(value) > tick->at)
+			ec_tick_due(tick, DatumGetTimestampTz(value));
+		else
+		{
+			if (SPI_execute_plan(ec_plan("SELECT ecauto.send_notices($1)", 1, types), args, NULL, false, 0) != SPI_OK_SELECT)
+				elog(ERROR, "could not send notices");
+			value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+			tick->messages += DatumGetInt64(value);
+		}
+	}
+	ec_as_end(&as);
+	SPI_finish();
+}
+
 /*
  * Phase of the tick; see the top of the file.
  */
@@ -144,6 +179,7 @@ ec_flow_tick(EcTick *tick)
 	List	   *groups = NIL;
 	List	   *kinds = NIL;
 	List	   *enabled;
+	ErrorData  *error;
 	ListCell   *lc;
 	ListCell   *lg;
 
@@ -180,6 +216,11 @@ ec_flow_tick(EcTick *tick)
 			ec_tick_due(tick, e->next_look);
 	}
 	ec_flow_advance(tick, groups);
+	error = ec_try(notices_send, tick, false);
+	if (error != NULL)
+		ereport(LOG,
+				(errcode(error->sqlerrcode),
+				 errmsg("notices to staff cannot be sent: %s", error->message)));
 	next_due(tick);
 
 	MemoryContextSwitchTo(old);
