@@ -288,7 +288,7 @@ contexts_build(Calls *calls, EcFlowOp *op)
 										   " LEFT JOIN ec_rows_cart_lines ec_cart_lines ON ec_cart_lines.key = ec_e.cart_key" : "",
 										   lines && (rows & EC_ROW_BIT(EC_ROW_ORDER)) ?
 										   " LEFT JOIN ec_rows_order_lines ec_order_lines ON ec_order_lines.key = ec_e.order_key" : ""),
-								  1, (Oid *) types, args, NULL, true, 0) != SPI_OK_SELECT)
+								  1, (Oid *) types, args, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not build the contexts of runs");
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{

@@ -99,7 +99,7 @@ ec_flow_load(int32 id, int32 version)
 	ec_as_state_owner(&as);
 	if (SPI_execute_plan(ec_plan("SELECT f.name, v.definition, v.definer FROM ecauto_data.flow f "
 								 "JOIN ecauto_data.flow_version v ON v.flow = f.id WHERE f.id = $1 AND v.version = $2",
-								 2, types), args, NULL, true, 0) != SPI_OK_SELECT)
+								 2, types), args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not load a flow");
 	ec_as_end(&as);
 	if (SPI_processed != 1)

@@ -288,7 +288,7 @@ met_as_definer(Match *match, EcFlowBatch *batch)
 									   "FROM (SELECT ec_e.n, %s AS o FROM ec_batch ec_e%s WHERE (%s) "
 									   "AND ec_e.n BETWEEN $1 AND $2 OFFSET 0) ec_m",
 									   condition->operands, ec_flow_batch_joins(condition->rows), condition->sql),
-							  2, (Oid *) types, args, NULL, true, 0) != SPI_OK_SELECT || SPI_processed != 1)
+							  2, (Oid *) types, args, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not evaluate the condition of flow \"%s\"", match->flow->name);
 	spi = MemoryContextSwitchTo(caller);
 	for (int i = 0; i < 2; i++)

@@ -73,7 +73,7 @@ evaluate(EcFlowChunk *chunk, EcFlowCondition *condition, bool *met, Datum *opera
 		ec_expr_begin(&as, definer);
 		if (SPI_execute_with_args(psprintf("SELECT ec_e.run, (%s) IS TRUE, %s FROM ec_batch ec_e%s", condition->sql,
 										   condition->operands, ec_flow_batch_joins(condition->rows)),
-								  0, NULL, NULL, NULL, true, 0) != SPI_OK_SELECT)
+								  0, NULL, NULL, NULL, false, 0) != SPI_OK_SELECT)
 			elog(ERROR, "could not evaluate a condition of flow \"%s\"", chunk->flow->name);
 		for (uint64 i = 0; i < SPI_processed; i++)
 		{
