@@ -18,6 +18,7 @@
 #include "event/event.h"
 #include "flow/flow.h"
 #include "pricing/pricing.h"
+#include "segment/segment.h"
 #include "shop/shop.h"
 #include "worker/worker.h"
 
@@ -33,6 +34,7 @@ _PG_init(void)
 	ec_capture_init();
 	ec_tick_add_phase("event", ec_event_tick);
 	ec_tick_add_phase("customer", ec_customer_tick);
+	ec_tick_add_phase("segment", ec_segment_tick);
 	ec_tick_add_phase("pricing", ec_pricing_tick);
 	ec_tick_add_phase("flow", ec_flow_tick);
 	/* behind flow, so that mails of one tick are weighed against each other in it */

@@ -16,7 +16,8 @@ RETURNS TABLE (
 	average_days_between_orders numeric, median_gap interval,
 	open_carts bigint, open_cart_total numeric, last_cart_at timestamptz,
 	orders_count_30d bigint, orders_count_90d bigint, orders_count_365d bigint,
-	spent_30d numeric, spent_90d numeric, spent_365d numeric)
+	spent_30d numeric, spent_90d numeric, spent_365d numeric,
+	oldest_order_30d timestamptz, oldest_order_90d timestamptz, oldest_order_365d timestamptz)
 AS 'MODULE_PATHNAME', 'ecauto_customer_facts'
 LANGUAGE C STABLE PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION ecauto.customer_facts(text[], timestamptz) IS

@@ -3,7 +3,8 @@
 CREATE TABLE ecauto_data.customer_setting (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),
 	currency text,
-	by_hand boolean NOT NULL DEFAULT false
+	by_hand boolean NOT NULL DEFAULT false,
+	silent_no bigint NOT NULL DEFAULT 0
 );
 INSERT INTO ecauto_data.customer_setting DEFAULT VALUES;
 COMMENT ON TABLE ecauto_data.customer_setting IS 'one row: how facts of customers are computed';
@@ -11,6 +12,9 @@ COMMENT ON COLUMN ecauto_data.customer_setting.currency IS
 	'currency of their amounts; NULL until there is an order';
 COMMENT ON COLUMN ecauto_data.customer_setting.by_hand IS
 	'was it chosen by ecauto.set_main_currency()?';
+
+COMMENT ON COLUMN ecauto_data.customer_setting.silent_no IS
+	'change_no of the last time that all customers were computed, of which no events are told';
 
 CREATE SEQUENCE ecauto_data.customer_change_seq;
 

@@ -32,6 +32,10 @@
 #define SPENT_WITHIN(days) \
 	"coalesce(pg_catalog.sum(x.spent) FILTER (WHERE " WITHIN(days) " AND x.currency = " MAIN_CURRENCY "), 0)"
 
+#define OLDEST(name, days, ndays) \
+	{name, TIMESTAMPTZOID, EC_CUSTOMER_WINDOW, "w." name, \
+	"pg_catalog.min(x.placed_at) FILTER (WHERE " WITHIN(days) ")", ndays}
+
 /* docs/customer.md says what each of them means */
 const EcCustomerColumn ec_customer_columns[] = {
 	{"key", TEXTOID, EC_CUSTOMER_ROLE, "f.key", NULL, 0},
@@ -71,6 +75,9 @@ const EcCustomerColumn ec_customer_columns[] = {
 	WINDOW("spent_30d", NUMERICOID, SPENT_WITHIN("30"), 30),
 	WINDOW("spent_90d", NUMERICOID, SPENT_WITHIN("90"), 90),
 	WINDOW("spent_365d", NUMERICOID, SPENT_WITHIN("365"), 365),
+	OLDEST("oldest_order_30d", "30", 30),
+	OLDEST("oldest_order_90d", "90", 90),
+	OLDEST("oldest_order_365d", "365", 365),
 };
 const int	ec_customer_ncolumns = lengthof(ec_customer_columns);
 

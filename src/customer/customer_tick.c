@@ -129,6 +129,7 @@ static const char some_statement[] =
 static const char all_statement[] =
 	"WITH " CHANGE ",\n"
 	"taken AS (DELETE FROM ecauto_data.customer_stale),\n"
+	"silent AS (UPDATE ecauto_data.customer_setting SET silent_no = " CHANGE_NO "),\n"
 	"owner AS MATERIALIZED (SELECT DISTINCT ON (email) email, key FROM ecauto_data.seen_customer\n"
 	"  WHERE email IS NOT NULL ORDER BY email, guest, created_at, key),\n"
 	"a AS MATERIALIZED (SELECT x.owner AS key, " FIGURES ",\n"

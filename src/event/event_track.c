@@ -37,7 +37,7 @@ PG_FUNCTION_INFO_V1(ecauto_stock_state);
 
 /* Kinds that only tick() writes, and their families. */
 static const char *const derived_families[] = {
-	"product.", "sku.", "price.", "stock.", "customer.", "cart.", "order.",
+	"product.", "sku.", "price.", "stock.", "customer.", "cart.", "order.", "segment.",
 };
 
 /*
