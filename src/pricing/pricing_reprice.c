@@ -229,13 +229,8 @@ static Datum
 ratio_numeric(const EcRatio *ratio, int digits)
 {
 	int64		micros;
-	int64		coin = EC_MICROS;
 
-	if (!ec_ratio_round(ratio, 1, EC_NEAREST, &micros))
-		return (Datum) 0;
-	for (int i = 0; i < digits; i++)
-		coin /= 10;
-	return ec_micros_numeric(micros, micros % coin == 0 ? digits : EC_MICROS_DIGITS);
+	return ec_ratio_round(ratio, 1, EC_NEAREST, &micros) ? ec_micros_numeric(micros, digits) : (Datum) 0;
 }
 
 static void

@@ -150,8 +150,9 @@ problems_warn(const Repricing *repricing)
 		if (repricing->problems[i] == 0)
 			continue;
 		ereport(WARNING,
-				(errmsg("%lld prices stay as they are: %s", (long long) repricing->problems[i],
-						ec_price_problem_text((EcPriceProblem) i)),
+				(errmsg_plural("%lld price stays as it is: %s", "%lld prices stay as they are: %s",
+							   (unsigned long) repricing->problems[i], (long long) repricing->problems[i],
+							   ec_price_problem_text((EcPriceProblem) i)),
 				 errdetail("One is that of sku %s.", repricing->example[i]),
 				 errhint("SELECT * FROM ecauto.price_problems() lists them.")));
 	}
