@@ -188,7 +188,7 @@ typedef struct EcMessage
 	Jsonb	   *headers;		/* HTTP: object of strings, or NULL */
 	ArrayType  *remaining;		/* mail: text[] of recipients left; NULL: all */
 	char	   *wanted;			/* function to ask, or NULL */
-	bool		ordered;		/* others of its entity wait for it */
+	char	   *entity;			/* others of it wait for this one; NULL */
 	int			priority;
 	int			attempts;		/* this one included */
 	TimestampTz next_at;		/* when it was due */
@@ -206,6 +206,9 @@ typedef struct EcLeaseWish
 	int			limit;
 	TimestampTz after_at[EC_PRIORITIES];	/* only those beyond (after_at, after_id) in the */
 	int64		after_id[EC_PRIORITIES];	/* order of next_at, id; DT_NOBEGIN: all */
+	bool		scan;			/* look through the queue, not only at entities */
+	char	  **entities;		/* whose first messages have ended: look at the next */
+	int			nentities;
 	/* what came of it, besides after_*: the last that was looked at */
 	int			found;
 	bool		more;			/* it ended before all were looked at */

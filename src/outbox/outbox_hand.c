@@ -113,6 +113,7 @@ ecauto_lease(PG_FUNCTION_ARGS)
 
 	wish.endpoint = text_to_cstring(PG_GETARG_TEXT_PP(0));
 	wish.limit = n;
+	wish.scan = true;
 	for (int p = 0; p < EC_PRIORITIES; p++)
 		wish.after_at[p] = DT_NOBEGIN;
 	(void) ec_endpoint_load(wish.endpoint, InvalidOid, false);

@@ -36,9 +36,11 @@
 #include "access/xact.h"
 #include "catalog/pg_collation.h"
 #include "catalog/pg_type.h"
+#include "common/hashfn.h"
 #include "miscadmin.h"
 #include "utils/builtins.h"
 #include "utils/fmgroids.h"
+#include "utils/hsearch.h"
 #include "utils/snapmgr.h"
 
 #include "outbox/outbox.h"
@@ -65,6 +67,7 @@ typedef struct Claim
 	TimestampTz until;
 	int			holder;
 	Size		bytes;			/* of payloads so far */
+	HTAB	   *entities;		/* of the endpoint, as far as known; NULL: none */
 	List	   *messages;
 } Claim;
 
@@ -83,9 +86,36 @@ time_of(TupleTableSlot *slot, int column)
 	return isnull ? 0 : DatumGetTimestampTz(value);
 }
 
+/* What a claim knows of an entity. */
+typedef struct Entity
+{
+	uint64		hash;			/* of its name; hash key, must be first */
+	int64		first;			/* id of its first message */
+} Entity;
+
+static Entity *
+entity_known(Claim *claim, Datum name, bool *found)
+{
+	struct varlena *text = PG_DETOAST_DATUM_PACKED(name);
+	uint64		hash = DatumGetUInt64(hash_any_extended((unsigned char *) VARDATA_ANY(text),
+														VARSIZE_ANY_EXHDR(text), 0));
+
+	if (claim->entities == NULL)
+	{
+		HASHCTL		control = {.keysize = sizeof(uint64), .entrysize = sizeof(Entity), .hcxt = CurrentMemoryContext};
+
+		claim->entities = hash_create("ecauto entities", 256, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	}
+	return hash_search(claim->entities, &hash, HASH_ENTER, found);
+}
+
 /*
  * Is there an earlier message of the same entity and endpoint, as far as our
  * snapshot shows?
+ *
+ * The index is asked once for each entity, not for each of thousands that may
+ * wait behind the first.  Entities are told apart by a hash: should two have
+ * the same, one may wait in vain until the next lease.
  */
 static bool
 waits_for_entity(Claim *claim, TupleTableSlot *slot)
@@ -93,19 +123,27 @@ waits_for_entity(Claim *claim, TupleTableSlot *slot)
 	ScanKeyData key[3];
 	IndexScanDesc scan;
 	bool		isnull;
-	Datum		entity = column_of(slot, OUTBOX_ENTITY, &isnull);
+	Datum		name = column_of(slot, OUTBOX_ENTITY, &isnull);
+	int64		id;
+	Entity	   *entity;
+	bool		known;
 	bool		waits;
 
 	if (isnull)
 		return false;
+	id = DatumGetInt64(column_of(slot, OUTBOX_ID, &isnull));
+	entity = entity_known(claim, name, &known);
+	if (known && id > entity->first)
+		return true;
 	ScanKeyEntryInitialize(&key[0], 0, 1, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ,
 						   column_of(slot, OUTBOX_ENDPOINT, &isnull));
-	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ, entity);
+	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ, name);
 	ScanKeyEntryInitialize(&key[2], 0, 3, BTLessStrategyNumber, INT8OID, InvalidOid, F_INT8LT,
-						   column_of(slot, OUTBOX_ID, &isnull));
+						   Int64GetDatum(id));
 	scan = ec_index_beginscan(claim->rows.relation, claim->entity, claim->snapshot, lengthof(key));
 	index_rescan(scan, key, lengthof(key), NULL, 0);
 	waits = index_getnext_slot(scan, ForwardScanDirection, claim->before);
+	entity->first = waits ? DatumGetInt64(column_of(claim->before, OUTBOX_ID, &isnull)) : id;
 	index_endscan(scan);
 	ExecClearTuple(claim->before);
 	return waits;
@@ -178,7 +216,7 @@ message_of(Claim *claim)
 	message->expires_at = slot->tts_isnull[OUTBOX_EXPIRES_AT] ? 0
 		: DatumGetTimestampTz(slot->tts_values[OUTBOX_EXPIRES_AT]);
 	message->priority = DatumGetInt16(slot->tts_values[OUTBOX_PRIORITY]);
-	message->ordered = !slot->tts_isnull[OUTBOX_ENTITY];
+	message->entity = text_of(slot, OUTBOX_ENTITY);
 	claim->bytes += VARSIZE(message->payload);
 	claim->messages = lappend(claim->messages, message);
 	MemoryContextSwitchTo(before);
@@ -251,6 +289,30 @@ claim_priority(Claim *claim, EcLeaseWish *wish, Datum endpoint, int priority)
 }
 
 /*
+ * Lease the first message of an entity, if it is free.
+ */
+static void
+claim_entity(Claim *claim, EcLeaseWish *wish, Datum endpoint, const char *entity)
+{
+	ScanKeyData key[2];
+	IndexScanDesc scan;
+
+	ScanKeyEntryInitialize(&key[0], 0, 1, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ, endpoint);
+	ScanKeyEntryInitialize(&key[1], 0, 2, BTEqualStrategyNumber, TEXTOID, C_COLLATION_OID, F_TEXTEQ,
+						   CStringGetTextDatum(entity));
+	scan = ec_index_beginscan(claim->rows.relation, claim->entity, claim->snapshot, lengthof(key));
+	index_rescan(scan, key, lengthof(key), NULL, 0);
+	if (index_getnext_slot(scan, ForwardScanDirection, claim->found) &&
+		is_free(claim, claim->found) && claim_lock(claim))
+	{
+		claim_take(claim);
+		wish->found++;
+	}
+	index_endscan(scan);
+	ExecClearTuple(claim->found);
+}
+
+/*
  * Lease what is due at a time by ecauto.now(), at most as many as wished,
  * until lease_ms from now, to the process with the number holder, or
  * EC_LEASED_BY_HAND.  Each wish is told how many it got, whether there may be
@@ -286,6 +348,13 @@ ec_outbox_lease(EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms,
 		Datum		endpoint = CStringGetTextDatum(wish->endpoint);
 
 		wish->found = 0;
+		for (int e = 0; e < wish->nentities; e++)
+			claim_entity(&claim, wish, endpoint, wish->entities[e]);
+		if (!wish->scan)
+			continue;
+		if (claim.entities != NULL)
+			hash_destroy(claim.entities);
+		claim.entities = NULL;
 		for (int priority = 1; priority >= -1 && room && wish->found < wish->limit; priority--)
 			room = claim_priority(&claim, wish, endpoint, priority);
 		wish->more = !room || wish->found >= wish->limit;

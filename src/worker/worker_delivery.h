@@ -49,7 +49,7 @@ struct EcJob
 	int64		id;
 	ItemPointerData tid;		/* of the leased row */
 	int			priority;		/* -1, 0, 1 */
-	bool		ordered;		/* others of its entity wait for it */
+	char	   *entity;			/* others of it wait for this one; NULL */
 	int			attempts;
 	int64		lease_end;		/* ec_worker_clock() */
 	TimestampTz queued_at;
@@ -102,6 +102,7 @@ struct EcLane
 	TimestampTz after_at[EC_PRIORITIES];
 	int64		after_id[EC_PRIORITIES];
 	bool		from_middle;
+	List	   *entities;		/* char *: those whose first message has ended */
 	int64		pass_began;
 	bool		more;			/* the last lease left some, or nobody looked yet */
 	int			queued;			/* in all queues */
@@ -172,6 +173,7 @@ extern void ec_lanes_load(EcDelivery *delivery);
 extern EcLane *ec_lane_find(EcDelivery *delivery, const char *name);
 extern int	ec_lane_room(EcLane *lane, int64 now);
 extern void ec_lane_look_again(EcLane *lane);
+extern void ec_lane_look_at(EcDelivery *delivery, EcLane *lane, const char *entity);
 extern bool ec_lanes_exhausted(EcDelivery *delivery, int64 now);
 extern void ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes);
 extern bool ec_lanes_want_lease(EcDelivery *delivery, int64 now);

@@ -386,6 +386,7 @@ job_pack(EcDelivery *delivery, const EcJob *draft)
 	size += draft->method ? strlen(draft->method) + 1 : 0;
 	size += draft->body ? draft->len + 1 : 0;
 	size += draft->from ? strlen(draft->from) + 1 : 0;
+	size += draft->entity ? strlen(draft->entity) + 1 : 0;
 
 	job = MemoryContextAllocExtended(delivery->jobs, size, MCXT_ALLOC_HUGE);
 	*job = *draft;
@@ -401,6 +402,8 @@ job_pack(EcDelivery *delivery, const EcJob *draft)
 		job->body = packed(&to, draft->body, draft->len);
 	if (draft->from != NULL)
 		job->from = packed(&to, draft->from, strlen(draft->from));
+	if (draft->entity != NULL)
+		job->entity = packed(&to, draft->entity, strlen(draft->entity));
 	return job;
 }
 
@@ -415,7 +418,7 @@ ec_job_create(EcDelivery *delivery, const EcMessage *message, int64 lease_end)
 {
 	EcJob		draft = {
 		.lane = ec_lane_find(delivery, message->endpoint), .id = message->id, .tid = message->tid,
-		.priority = message->priority, .ordered = message->ordered, .attempts = message->attempts,
+		.priority = message->priority, .entity = message->entity, .attempts = message->attempts,
 		.queued_at = message->queued_at, .lease_end = lease_end, .retry_after = -1
 	};
 

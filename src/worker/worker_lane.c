@@ -73,6 +73,26 @@ ec_lane_look_again(EcLane *lane)
 }
 
 /*
+ * The first message of an entity has ended: look at the one that waited for
+ * it, without looking through all that wait.
+ */
+void
+ec_lane_look_at(EcDelivery *delivery, EcLane *lane, const char *entity)
+{
+	MemoryContext before = MemoryContextSwitchTo(delivery->context);
+
+	lane->entities = lappend(lane->entities, pstrdup(entity));
+	MemoryContextSwitchTo(before);
+}
+
+/* May a lease bring something? */
+static bool
+lane_has_more(const EcLane *lane)
+{
+	return lane->more || lane->entities != NIL;
+}
+
+/*
  * Nobody knows any more what is waiting: look at everything from the start.
  */
 void
@@ -234,10 +254,10 @@ ec_lanes_want_lease(EcDelivery *delivery, int64 now)
 	{
 		int			room;
 
-		if (!lane->more)
+		if (!lane_has_more(lane))
 			continue;
 		room = ec_lane_room(lane, now);
-		if (room > 0 && (room >= lane_target(lane) / 2 || lane->queued == 0))
+		if (room > 0 && (lane->entities != NIL || room >= lane_target(lane) / 2 || lane->queued == 0))
 			return true;
 	}
 	return false;
@@ -261,7 +281,7 @@ ec_lanes_wishes(EcDelivery *delivery, int64 now, int *nwishes, int *lease_ms)
 	*nwishes = 0;
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
 	{
-		int			room = lane->more ? ec_lane_room(lane, now) : 0;
+		int			room = lane_has_more(lane) ? ec_lane_room(lane, now) : 0;
 		EcLeaseWish *wish;
 
 		if (room == 0)
@@ -271,6 +291,12 @@ ec_lanes_wishes(EcDelivery *delivery, int64 now, int *nwishes, int *lease_ms)
 		wish = &wishes[(*nwishes)++];
 		wish->endpoint = lane->name;
 		wish->limit = room;
+		wish->scan = lane->more;
+		/* those that wait in no order get their turn, too */
+		wish->nentities = Min(list_length(lane->entities), (room + 1) / 2);
+		wish->entities = palloc(sizeof(char *) * (wish->nentities + 1));
+		for (int i = 0; i < wish->nentities; i++)
+			wish->entities[i] = list_nth(lane->entities, i);
 		memcpy(wish->after_at, lane->after_at, sizeof(wish->after_at));
 		memcpy(wish->after_id, lane->after_id, sizeof(wish->after_id));
 		timeout = Max(timeout, lane->timeout);
@@ -291,6 +317,13 @@ ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes)
 		const EcLeaseWish *wish = &wishes[i];
 		EcLane	   *lane = ec_lane_find(delivery, wish->endpoint);
 
+		for (int e = 0; e < wish->nentities; e++)
+		{
+			pfree(linitial(lane->entities));
+			lane->entities = list_delete_first(lane->entities);
+		}
+		if (!wish->scan)
+			continue;
 		if (wish->more)
 		{
 			memcpy(lane->after_at, wish->after_at, sizeof(lane->after_at));
@@ -311,7 +344,7 @@ bool
 ec_lanes_exhausted(EcDelivery *delivery, int64 now)
 {
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
-		if (lane->exists && !lane->paused && lane->pace.open_until <= now && lane->more)
+		if (lane->exists && !lane->paused && lane->pace.open_until <= now && lane_has_more(lane))
 			return false;
 	return true;
 }
@@ -417,7 +450,7 @@ ec_lanes_wait(EcDelivery *delivery, int64 now)
 	{
 		int64		wait;
 
-		if (!lane->exists || lane->paused || (lane->queued == 0 && !lane->more))
+		if (!lane->exists || lane->paused || (lane->queued == 0 && !lane_has_more(lane)))
 			continue;
 		wait = ec_pace_wait(&lane->pace, lane->inflight, now);
 		if (wait > 0 && (least < 0 || wait < least))

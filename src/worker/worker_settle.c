@@ -239,7 +239,9 @@ ec_delivery_settle(EcDelivery *delivery)
 		{
 			EcJob	   *job = ec_jobs_shift(&delivery->done);
 
-			if (job->ordered)
+			if (job->entity != NULL && ok)
+				ec_lane_look_at(delivery, job->lane, job->entity);
+			else if (job->entity != NULL)
 				ec_lane_look_again(job->lane);
 			if (job->target != NULL)
 				ec_target_release(delivery, job->target);

@@ -81,6 +81,20 @@ is(scalar(keys %sent), $entities * $of_each, 'every one of them');
 is(scalar(grep { $sent{$_} != $fails{$_} + 1 } keys %sent), 0, 'each once more than it failed');
 note(sprintf('%d of them failed first', scalar(grep { $_ > 0 } values %fails)));
 
+# ---- many of one entity ----
+#
+# Each waits for the one before; that must not mean to look at all of them for
+# every one that leaves.  So the looks are counted, not the time.
+$sink->reset;
+sub looks { return sql(q{SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_entity'}); }
+my $long = 3000;
+my $looks = looks();
+sql("SELECT count(ecauto.enqueue('ok', '{}', 'long-' || n, entity => 'order:long')) FROM generate_series(1, $long) n");
+ok(drained(), 'three thousand messages of one entity');
+is(join(' ', map { $_->[0] } $sink->arrivals), join(' ', map { "long-$_" } 1 .. $long), 'leave in order');
+ec_wait($node, 'postgres', "SELECT idx_scan >= $looks + $long FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_entity'");
+cmp_ok(looks() - $looks, '<', 10 * $long, 'each without looking at all the others');
+
 # ---- a mail server that takes mails and never says so holds up no webhook ----
 $sink->reset;
 $sink->fault('hang-dot');
