@@ -54,4 +54,8 @@ extern int	ec_currency_digits(const char *code);
 extern char *ec_currency_check(const char *code);
 extern char *ec_currency_or_own(const char *code);
 
+/* ---- pricing_promotion_use.c: what cancelled orders give back ---- */
+
+extern void ec_promotion_tick(EcTick *tick);
+
 #endif							/* EC_PRICING_H */

@@ -19,6 +19,7 @@
 
 #include "pricing/pricing_cart.h"
 
+PG_FUNCTION_INFO_V1(ecauto_price_at);
 PG_FUNCTION_INFO_V1(ecauto_price_cart);
 
 /*
@@ -119,4 +120,119 @@ ecauto_price_cart(PG_FUNCTION_ARGS)
 	result = ec_cart_result(cart);
 	MemoryContextDelete(work);
 	PG_RETURN_JSONB_P(result);
+}
+
+/* ---- one unit ---- */
+
+/* the price in force then, as the shop's table says it now */
+static const char *const seen_sql =
+	"SELECT p.amount FROM ecauto_data.seen_price p WHERE p.key = $1 AND p.currency = $2 AND p.list_key = $3 "
+	"AND p.valid_from <= $4 AND (p.valid_until IS NULL OR p.valid_until > $4) ORDER BY p.valid_from DESC LIMIT 1";
+
+/* and as it was: for the past */
+static const char *const history_sql =
+	"SELECT h.amount, h.until FROM ecauto_data.price_series s CROSS JOIN LATERAL"
+	" (SELECT h.amount, upper(h.period) AS until FROM ecauto_data.price_history h"
+	"  WHERE h.series_id = s.series_id AND lower(h.period) <= $4 ORDER BY lower(h.period) DESC LIMIT 1) h "
+	"WHERE s.sku = $1 AND s.currency = $2 AND s.list_key = $3 AND (h.until IS NULL OR h.until > $4)";
+
+/*
+ * The shop's price of a sku (its key) at an instant, in the current context;
+ * NULL if it has none.
+ */
+Numeric
+ec_base_price(const char *sku, const char *currency, const char *list_key, TimestampTz at)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		values[4];
+	Numeric		result = NULL;
+	bool		found = false;
+	bool		isnull;
+
+	values[0] = CStringGetTextDatum(sku);
+	values[1] = CStringGetTextDatum(currency);
+	values[2] = CStringGetTextDatum(list_key);
+	values[3] = TimestampTzGetDatum(at);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (at < ec_now())
+		found = ec_use_run(history_sql, 4, types, values, NULL);
+	if (!found)
+		found = ec_use_run(seen_sql, 4, types, values, NULL);
+	if (found)
+	{
+		Datum		amount = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+		MemoryContext spi = MemoryContextSwitchTo(caller);
+
+		if (!isnull)
+			result = DatumGetNumericCopy(amount);
+		MemoryContextSwitchTo(spi);
+	}
+	SPI_finish();
+	return result;
+}
+
+/*
+ * What one unit costs under the promotions that show on a price, or, if
+ * promotions is not NULL, under those.  sku is a key.
+ */
+Numeric
+ec_promotion_price(const char *sku, Numeric price, const char *currency, TimestampTz at, Jsonb *context,
+				   const EcPromotions *promotions)
+{
+	EcCart	   *cart = ec_cart_of_one(sku, price, currency, at, context);
+
+	if (promotions == NULL)
+		promotions = what_if(cart, ec_promotions());
+	cart->is_price = true;
+	if (promotions->any_attributes)
+		ec_cart_fetch_attributes(cart);
+	ec_cart_price(cart, promotions);
+	return ec_money_numeric(cart->lines[0].left, cart->decimals);
+}
+
+/*
+ * ecauto.price_at(sku text, currency text, at timestamptz, context jsonb) returns numeric
+ */
+Datum
+ecauto_price_at(PG_FUNCTION_ARGS)
+{
+	char	   *sku;
+	char	   *currency;
+	TimestampTz at;
+	Jsonb	   *context;
+	EcWord		list = {"", 0};
+	JsonbValue	space;
+	JsonbValue *value;
+	char	   *list_key;
+	Numeric		price;
+
+	ec_state_require();
+	for (int i = 0; i < 2; i++)
+		if (PG_ARGISNULL(i))
+			ereport(ERROR,
+					(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+					 errmsg("%s must not be null", i == 0 ? "sku" : "currency")));
+	sku = text_to_cstring(PG_GETARG_TEXT_PP(0));
+	currency = ec_currency_check(text_to_cstring(PG_GETARG_TEXT_PP(1)));
+	at = PG_ARGISNULL(2) ? ec_now() : PG_GETARG_TIMESTAMPTZ(2);
+	context = DatumGetJsonbP(argument(fcinfo, 3, "context of a price"));
+	if (JB_ROOT_IS_OBJECT(context) && (value = ec_json_field(&context->root, "list", &space)) != NULL)
+		ec_word_from_json(&list, value);
+	list_key = pnstrdup(list.data ? list.data : "", list.len);
+
+	price = ec_base_price(sku, currency, list_key, at);
+	if (price == NULL)
+	{
+		/* by its code, or an error */
+		char	   *key = ec_pricing_sku_key(sku);
+
+		if (strcmp(key, sku) != 0)
+			price = ec_base_price(key, currency, list_key, at);
+		sku = key;
+	}
+	if (price == NULL)
+		PG_RETURN_NULL();
+	PG_RETURN_NUMERIC(ec_promotion_price(sku, price, currency, at, context, NULL));
 }

@@ -23,6 +23,7 @@
 #include "core/core.h"
 
 #include "expr/expr.h"
+#include "pricing/pricing.h"
 #include "utils/jsonb.h"
 #include "utils/numeric.h"
 
@@ -47,8 +48,6 @@ typedef int64 EcMicro;
 
 /* ---- pricing_cart_money.c ---- */
 
-extern bool ec_currency_known(const char *code);
-extern int	ec_currency_decimals(const char *code);
 extern EcMoney ec_money_round(int128 value, int128 divisor);
 extern EcMoney ec_money_from_micro(EcMicro amount, int decimals);
 extern Numeric ec_money_numeric(EcMoney amount, int decimals);
@@ -221,6 +220,10 @@ extern EcPromotion *ec_promotion_parse(const char *name, Jsonb *definition, Oid 
 									   const char *zone);
 extern const char *ec_promotion_zone(void);
 
+/* ---- pricing_promotion_claim.c ---- */
+struct EcPromotions;
+extern void ec_promotion_check_claim(const EcPromotion *promotion, const struct EcPromotions *others);
+
 /* ---- pricing_promotion_cache.c ---- */
 
 typedef struct EcPromotions
@@ -325,6 +328,7 @@ typedef struct EcCart
 	EcWord		customer_key;
 	EcWord		email;
 	const char *identity;		/* the customer as limits count him, or NULL */
+	const char *client;			/* who is behind it, for the brake on guessing codes, or NULL */
 	EcWord		channel;
 	EcWord		order_key;
 	EcWord		cart_key;
@@ -360,11 +364,17 @@ typedef struct EcCart
 } EcCart;
 
 extern EcCart *ec_cart_parse(Jsonb *lines, Jsonb *context);
+extern EcCart *ec_cart_of_one(const char *sku, Numeric price, const char *currency, TimestampTz at, Jsonb *context);
 extern void ec_cart_rank(EcCart *cart);
 extern void ec_word_from_json(EcWord *word, const JsonbValue *value);
 extern void ec_words_from_json(EcWords *words, JsonbContainer *array);
 extern void ec_words_sort(EcWords *words);
 extern JsonbValue *ec_json_field(JsonbContainer *object, const char *key, JsonbValue *value);
+
+/* ---- pricing_cart.c ---- */
+extern Numeric ec_base_price(const char *sku, const char *currency, const char *list_key, TimestampTz at);
+extern Numeric ec_promotion_price(const char *sku, Numeric price, const char *currency, TimestampTz at,
+								  Jsonb *context, const EcPromotions *promotions);
 
 /* ---- pricing_cart_rule.c ---- */
 extern void ec_cart_price(EcCart *cart, const EcPromotions *promotions);
@@ -457,5 +467,33 @@ extern char *ec_coupon_make(const char *prefix, int length);
 extern bool ec_coupon_checks(const char *code);
 extern char *ec_coupon_show(const char *code, int prefix_len);
 extern char *ec_customer_identity(const char *customer);
+
+/* ---- pricing_promotion_use.c: counting what was given away ---- */
+
+/* One use, to be taken or returned. */
+typedef struct EcUse
+{
+	int64		promotion;
+	const char *code;			/* in its one form, or NULL */
+	const char *order_key;
+	const char *identity;		/* customer, or NULL */
+	Numeric		amount;			/* that was taken off, or NULL */
+	bool		coupon_customer;	/* does the code count its customers? */
+} EcUse;
+
+extern bool ec_use_run(const char *sql, int nargs, const Oid *types, Datum *values, const char *nulls);
+extern const EcPromotion *ec_use_promotion(int64 id);
+extern const EcPromotion *ec_use_promotion_named(const char *name);
+extern bool ec_use_held(const EcUse *use);
+extern bool ec_use_take(const EcUse *use, const EcPromotion *promotion);
+extern int64 ec_use_return(const char *order_key, const char *code, const char *promotion);
+extern char *ec_use_identity(const char *customer);
+extern void ec_use_lock(void);
+
+/* ---- pricing_coupon_redeem.c ---- */
+extern bool ec_coupon_redeem(const char *given, const char *order_key, const char *customer,
+							 const char *cart_key, Numeric amount, const char *client);
+extern bool ec_coupon_blocked(const char *who, TimestampTz *until);
+extern void ec_coupon_attempt_failed(const char *who, int failed);
 
 #endif							/* EC_PRICING_CART_H */

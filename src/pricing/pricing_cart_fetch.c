@@ -204,9 +204,18 @@ ec_cart_fetch_codes(EcCart *cart)
 	Datum		values[3];
 	char		nulls[] = "   ";
 	uint64		rows;
+	TimestampTz until;
+	int			unknown = 0;
 
 	if (cart->ncodes == 0)
 		return;
+	/* whoever may look whether a code is good may guess, too */
+	if (cart->client != NULL && ec_coupon_blocked(cart->client, &until))
+	{
+		for (int i = 0; i < cart->ncodes; i++)
+			cart->codes[i].status = "not looked at: too many wrong codes";
+		return;
+	}
 	codes = palloc(sizeof(Datum) * cart->ncodes);
 	for (int i = 0; i < cart->ncodes; i++)
 	{
@@ -229,6 +238,10 @@ ec_cart_fetch_codes(EcCart *cart)
 		code->status = code_status(cart, i);
 	}
 	SPI_finish();
+	for (int i = 0; i < cart->ncodes; i++)
+		unknown += cart->codes[i].promotion == 0;
+	if (cart->client != NULL && unknown > 0)
+		ec_coupon_attempt_failed(cart->client, unknown);
 }
 
 /* ---- stock ---- */

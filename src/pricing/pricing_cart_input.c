@@ -406,7 +406,7 @@ parse_context(EcCart *cart, Jsonb *context)
 			context_word(&value, "currency", &word);
 			if (word.len == 3)
 				strlcpy(cart->currency, word.data, 4);
-			if (word.data != NULL && !(word.len == 3 && ec_currency_known(cart->currency)))
+			if (word.data != NULL && !(word.len == 3 && ec_currency_digits(cart->currency) >= 0))
 				context_refuse("currency", "is not a known currency", psprintf("It is \"%.*s\".", Min(word.len, 100), word.data),
 							   "Write a code of ISO 4217 in capital letters, such as \"EUR\".");
 		}
@@ -426,6 +426,12 @@ parse_context(EcCart *cart, Jsonb *context)
 			context_word(&value, "order", &cart->order_key);
 		else if (KEY_IS("cart"))
 			context_word(&value, "cart", &cart->cart_key);
+		else if (KEY_IS("client"))
+		{
+			context_word(&value, "client", &word);
+			if (word.data != NULL)
+				cart->client = psprintf("client %.*s", Min(word.len, EC_KEY_MAX), word.data);
+		}
 		else if (KEY_IS("shipping"))
 		{
 			if (value.type == jbvNumeric)
@@ -470,7 +476,9 @@ parse_context(EcCart *cart, Jsonb *context)
 				context_refuse("stock", "must be an object", NULL, "Write such as {\"MUG\": 3}.");
 		}
 	}
-	cart->decimals = cart->currency[0] != '\0' ? ec_currency_decimals(cart->currency) : 2;
+	if (cart->client == NULL)
+		cart->client = cart->identity;
+	cart->decimals = cart->currency[0] != '\0' ? ec_currency_digits(cart->currency) : 2;
 	if (shipping != NULL)
 	{
 		if (!ec_numeric_scaled(shipping, cart->decimals, &cart->shipping) || cart->shipping < 0 ||
@@ -492,6 +500,44 @@ ec_cart_parse(Jsonb *lines, Jsonb *context)
 	cart->at = ec_now();
 	parse_context(cart, context);
 	parse_lines(cart, lines);
+	ec_cart_rank(cart);
+	return cart;
+}
+
+/*
+ * One unit of a sku at a price, for ec_promotion_price().  Lines have no
+ * attributes yet.
+ */
+EcCart *
+ec_cart_of_one(const char *sku, Numeric price, const char *currency, TimestampTz at, Jsonb *context)
+{
+	EcCart	   *cart = palloc0(sizeof(EcCart));
+	EcLine	   *line = palloc0(sizeof(EcLine));
+
+	parse_context(cart, context);
+	strlcpy(cart->currency, currency, sizeof(cart->currency));
+	cart->decimals = ec_currency_digits(currency);
+	cart->at = at;
+	cart->ncodes = 0;
+	cart->has_shipping = false;
+	line->number = 1;
+	line->taken = line->touched = -1;
+	line->sku.data = sku;
+	line->sku.len = strlen(sku);
+	line->price_given = price;
+	line->qty_given = int64_to_numeric(1);
+	line->qty = EC_MICRO;
+	line->units = 1;
+	if (!ec_numeric_scaled(price, cart->decimals, &line->subtotal) || line->subtotal < 0 ||
+		line->subtotal > EC_CART_LINE_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("price of sku \"%s\" is out of range", sku),
+				 errdetail("%s", number_text(price))));
+	cart->lines = line;
+	cart->nlines = 1;
+	cart->subtotal = line->subtotal;
+	cart->qty = line->qty;
 	ec_cart_rank(cart);
 	return cart;
 }

@@ -1,7 +1,7 @@
 /*-------------------------------------------------------------------------
  *
  * pricing_cart_money.c
- *		Exact arithmetic on money: rounding, sharing, currencies.
+ *		Exact arithmetic on money: rounding and sharing.
  *
  * Knows no SPI, no clock and no settings.
  *
@@ -15,48 +15,6 @@
 #include "utils/fmgrprotos.h"
 
 #include "pricing/pricing_cart.h"
-
-/* ISO 4217, codes of currencies in use; three letters each, in order */
-static const char currencies[] =
-	"AEDAFNALLAMDANGAOAARSAUDAWGAZNBAMBBDBDTBGNBHDBIFBMDBNDBOBBRLBSDBTNBWPBYNBZDCADCDFCHFCLFCLPCNYCOPCRCCUPCVECZK"
-	"DJFDKKDOPDZDEGPERNETBEURFJDFKPGBPGELGHSGIPGMDGNFGTQGYDHKDHNLHTGHUFIDRILSINRIQDIRRISKJMDJODJPYKESKGSKHRKMF"
-	"KPWKRWKWDKYDKZTLAKLBPLKRLRDLSLLYDMADMDLMGAMKDMMKMNTMOPMRUMURMVRMWKMXNMYRMZNNADNGNNIONOKNPRNZDOMRPABPENPGK"
-	"PHPPKRPLNPYGQARRONRSDRUBRWFSARSBDSCRSDGSEKSGDSHPSLESOSSRDSSPSTNSVCSYPSZLTHBTJSTMTTNDTOPTRYTTDTWDTZSUAHUGX"
-	"USDUYUUZSVEDVESVNDVUVWSTXAFXCDXCGXOFXPFYERZARZMWZWG";
-
-/* those that are not divided into a hundred parts */
-static const char decimals_0[] = "BIFCLPDJFGNFISKJPYKMFKRWPYGRWFUGXVNDVUVXAFXOFXPF";
-static const char decimals_3[] = "BHDIQDJODKWDLYDOMRTND";
-static const char decimals_4[] = "CLF";
-
-static bool
-code_in(const char *list, const char *code)
-{
-	for (; *list != '\0'; list += 3)
-		if (memcmp(list, code, 3) == 0)
-			return true;
-	return false;
-}
-
-/* Is it the code of a currency, in capital letters? */
-bool
-ec_currency_known(const char *code)
-{
-	return strlen(code) == 3 && code_in(currencies, code);
-}
-
-/* Digits after the point of amounts in a known currency. */
-int
-ec_currency_decimals(const char *code)
-{
-	if (code_in(decimals_0, code))
-		return 0;
-	if (code_in(decimals_3, code))
-		return 3;
-	if (code_in(decimals_4, code))
-		return 4;
-	return 2;
-}
 
 /* value / divisor, rounded; halves away from zero.  divisor > 0. */
 EcMoney

@@ -28,8 +28,18 @@ static const char *const write_sql =
 	" valid_until = excluded.valid_until, changed_at = excluded.created_at "
 	"RETURNING promotion_id";
 
+/* counters of a promotion, from what is on record */
 static const char *const usage_sql =
-	"INSERT INTO ecauto_data.promotion_usage (promotion_id) VALUES ($1) ON CONFLICT DO NOTHING";
+	"INSERT INTO ecauto_data.promotion_usage AS t (promotion_id, uses, amount) "
+	"SELECT $1, count(*), coalesce(sum(u.amount), 0) FROM ecauto_data.promotion_use u "
+	"WHERE u.promotion_id = $1 AND u.returned_at IS NULL "
+	"ON CONFLICT (promotion_id) DO UPDATE SET uses = excluded.uses, amount = excluded.amount";
+
+static const char *const customers_sql =
+	"INSERT INTO ecauto_data.promotion_customer AS t (promotion_id, customer, uses) "
+	"SELECT $1, u.customer, count(*) FROM ecauto_data.promotion_use u "
+	"WHERE u.promotion_id = $1 AND u.returned_at IS NULL AND u.customer IS NOT NULL GROUP BY u.customer "
+	"ON CONFLICT (promotion_id, customer) DO UPDATE SET uses = excluded.uses";
 
 /*
  * Run a statement as the owner of the state; the caller is connected to SPI.
@@ -113,6 +123,7 @@ ecauto_create_promotion(PG_FUNCTION_ARGS)
 	Jsonb	   *definition;
 	const char *zone;
 	EcPromotion *promotion;
+	const EcPromotions *others;
 	Datum		values[7];
 	NameData	me;
 	int64		id;
@@ -133,7 +144,9 @@ ecauto_create_promotion(PG_FUNCTION_ARGS)
 
 	/* one after the other, so that each sees the one before */
 	LockRelationOid(ec_state_relation("promotion", false), ShareRowExclusiveLock);
-	check_exclusive(promotion, ec_promotions());
+	others = ec_promotions();
+	check_exclusive(promotion, others);
+	ec_promotion_check_claim(promotion, others);
 
 	namestrcpy(&me, GetUserNameFromId(GetUserId(), false));
 	values[0] = CStringGetTextDatum(name);
@@ -149,7 +162,13 @@ ecauto_create_promotion(PG_FUNCTION_ARGS)
 	values[0] = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
 	id = DatumGetInt64(values[0]);
 	values[0] = Int64GetDatum(id);
-	execute(usage_sql, 1, (Oid[]) {INT8OID}, values, NULL);
+	if (promotion->has_budget)
+	{
+		/* those who counted without it are done, the others will know of it */
+		LockRelationOid(ec_state_relation("promotion_use", false), ShareRowExclusiveLock);
+		execute(usage_sql, 1, (Oid[]) {INT8OID}, values, NULL);
+		execute(customers_sql, 1, (Oid[]) {INT8OID}, values, NULL);
+	}
 	SPI_finish();
 	ec_promotions_changed();
 	PG_RETURN_INT64(id);

@@ -753,14 +753,14 @@ ec_promotion_parse(const char *name, Jsonb *definition, Oid definer, const char 
 	text = text_of(&reader, "currency");
 	if (text != NULL)
 	{
-		if (!ec_currency_known(text))
+		if (ec_currency_digits(text) < 0)
 			ereport(ERROR,
 					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 					 errmsg("\"currency\" of promotion \"%s\" is not a known currency", name),
 					 errdetail("It is \"%s\".", text),
 					 errhint("Write a code of ISO 4217 in capital letters, such as \"EUR\".")));
 		strlcpy(promotion->currency, text, sizeof(promotion->currency));
-		decimals = ec_currency_decimals(text);
+		decimals = ec_currency_digits(text);
 	}
 	words_of(&reader, "channels", &promotion->channels);
 	words_of(&reader, "segments", &promotion->segments);
