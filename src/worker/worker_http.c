@@ -168,6 +168,7 @@ slot_create(EcHttp *http)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, slot);
 	curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, slot->error);
 	ec_multi_adopt(easy, http->poll);
+	ec_multi_share(easy);
 	slot->next_all = http->all;
 	http->all = slot;
 	return slot;

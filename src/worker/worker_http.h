@@ -35,6 +35,9 @@ extern long ec_multi_timeout(CURLM *multi);
 /* For easy handles of connections that are kept: their sockets may rest. */
 extern void ec_multi_adopt(CURL *easy, EcPoll *poll);
 
+/* For every easy handle: it uses the TLS sessions of the others. */
+extern void ec_multi_share(CURL *easy);
+
 /* ---- worker_http.c ---- */
 
 typedef struct EcHttpRequest

@@ -10,6 +10,9 @@
  * ec_multi_adopt() follows opening and closing; others (the threads that
  * resolve names use some) are forgotten at once.
  *
+ * TLS sessions are shared by all handles: a handle would else remember only
+ * its own, and every new connection begin with a full handshake.
+ *
  * libcurl may start threads to resolve names.  They must not take signals
  * meant for the process, so all are blocked while it could start one.
  *
@@ -31,6 +34,7 @@
 #define KEPT_MAX 65536
 
 static CURLM *the_multi;		/* what the sockets belong to */
+static CURLSH *the_share;		/* TLS sessions */
 static int64 timer_at;			/* in ms; -1: not wanted */
 static uint8 kept[KEPT_MAX / 8];	/* bit map of sockets that may rest */
 
@@ -87,6 +91,12 @@ ec_multi_adopt(CURL *easy, EcPoll *poll)
 	curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, poll);
 }
 
+void
+ec_multi_share(CURL *easy)
+{
+	curl_easy_setopt(easy, CURLOPT_SHARE, the_share);
+}
+
 static void
 socket_ready(int fd, int events, void *arg)
 {
@@ -133,6 +143,10 @@ ec_multi_create(EcPoll *poll)
 
 	if (multi == NULL)
 		return NULL;
+	/* without it, or if this libcurl cannot share sessions, all is just slower */
+	the_share = curl_share_init();
+	if (the_share != NULL)
+		(void) curl_share_setopt(the_share, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION);
 	the_multi = multi;
 	timer_at = -1;
 	curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, socket_wanted);
@@ -146,6 +160,9 @@ ec_multi_destroy(CURLM *multi)
 {
 	curl_multi_cleanup(multi);
 	the_multi = NULL;
+	if (the_share != NULL)
+		(void) curl_share_cleanup(the_share);
+	the_share = NULL;
 }
 
 void

@@ -27,6 +27,7 @@
 #include <sys/socket.h>
 #include <time.h>
 
+#include "worker/worker_http.h"
 #include "worker/worker_poll.h"
 #include "worker/worker_smtp_talk.h"
 
@@ -507,6 +508,7 @@ easy_create(SmtpConnection *c)
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, c);
 	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_ignored);
 	curl_easy_setopt(easy, CURLOPT_PRIVATE, &c->transfer);
+	ec_multi_share(easy);
 	if (!settings->tls && settings->starttls && strcmp(settings->starttls, "require") == 0)
 		curl_easy_setopt(easy, CURLOPT_USE_SSL, (long) CURLUSESSL_ALL);
 	else if (!settings->tls && settings->starttls && strcmp(settings->starttls, "try") == 0)

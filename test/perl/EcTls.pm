@@ -6,7 +6,8 @@
 # Listens on a port of 127.0.0.1 with a certificate for 127.0.0.1 and localhost,
 # signed by an authority of its own, and passes on what comes to port.  With
 # starttls it first speaks SMTP itself, in the clear, until the client says
-# STARTTLS; it offers nothing else then.
+# STARTTLS; it offers nothing else then.  With once it hangs up after the first
+# answer.  handshakes() are "new" or "reused", in the order they were made.
 package EcTls;
 
 use strict;
@@ -36,6 +37,9 @@ sub start
 	PEM_cert2file($cert, "$dir/cert.pem");
 	PEM_key2file($key, "$dir/key.pem");
 
+	# one for all connections, since a session can be reused only where it was made
+	$option{context} = IO::Socket::SSL::SSL_Context->new(SSL_server => 1, SSL_cert_file => "$dir/cert.pem", SSL_key_file => "$dir/key.pem")
+	  or die 'could not make a TLS context';
 	my $listener = IO::Socket::INET->new(Listen => 50, LocalAddr => '127.0.0.1', LocalPort => 0) or die "could not listen: $!";
 	my $self = bless { dir => $dir, port => $listener->sockport }, $class;
 	my $pid = fork() // die "could not fork: $!";
@@ -52,6 +56,15 @@ sub start
 
 sub port { return $_[0]{port}; }
 sub ca_file { return "$_[0]{dir}/ca.pem"; }
+
+# cert.pem or key.pem, for another server that is to be trusted by it
+sub file { return "$_[0]{dir}/$_[1]"; }
+
+sub handshakes
+{
+	my ($self) = @_;
+	return -e "$self->{dir}/handshakes" ? split(/\n/, PostgreSQL::Test::Utils::slurp_file("$self->{dir}/handshakes")) : ();
+}
 
 sub stop
 {
@@ -99,8 +112,10 @@ sub _relay
 		}
 		syswrite($client, "220 go ahead\r\n");
 	}
-	IO::Socket::SSL->start_SSL(
-		$client, SSL_server => 1, SSL_cert_file => "$dir/cert.pem", SSL_key_file => "$dir/key.pem") or return;
+	IO::Socket::SSL->start_SSL($client, SSL_server => 1, SSL_reuse_ctx => $option{context}) or return;
+	open(my $log, '>>', "$dir/handshakes") or return;
+	print $log $client->get_session_reused ? "reused\n" : "new\n";
+	close($log);
 
 	my $select = IO::Select->new($client, $server);
 	while (1)
@@ -115,6 +130,7 @@ sub _relay
 			{
 				$sent += syswrite($to, $data, $n - $sent, $sent) // return;
 			}
+			return if $option{once} && $from == $server;
 		}
 	}
 	return;
