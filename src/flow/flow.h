@@ -20,6 +20,7 @@
  *		flow_when.c		times of day, durations, schedules
  *		flow_scope.c	what conditions may speak of, and the SQL for it
  *		flow_check.c	is all there that the definition names
+ *		flow_variable.c	do variables of templates stand for something
  *		flow_load.c		flows as stored, parsed once a backend
  *		flow_batch.c	rows of the shop for many runs or events at once
  *		flow_match.c	from events to runs
@@ -273,6 +274,10 @@ extern void ec_flow_condition_compile(const EcFlow *flow, EcFlowCondition *condi
 /* ---- flow_check.c ---- */
 
 extern void ec_flow_check(EcFlow *flow);
+
+/* ---- flow_variable.c ---- */
+
+extern void ec_flow_variables_check(const EcFlow *flow, const EcFlowOp *op);
 
 /* ---- flow_load.c: flows as stored ---- */
 

@@ -76,20 +76,6 @@ static const char *const builtin_hints =
 	"Built in are mail, http, slack, notice, tag, untag, emit and what other domains add (coupon, set_price, set_active); "
 	"add your own with ecauto.register_action().";
 
-/* Check each template in strings of an action's parameters. */
-static void
-templates_check(const EcFlowOp *op)
-{
-	JsonbIterator *it = JsonbIteratorInit(&op->params->root);
-	JsonbValue	value;
-	JsonbIteratorToken token;
-
-	while ((token = JsonbIteratorNext(&it, &value, false)) != WJB_DONE)
-		if ((token == WJB_VALUE || token == WJB_ELEM) && value.type == jbvString)
-			(void) ec_template_parse(pnstrdup(value.val.string.val, value.val.string.len), value.val.string.len,
-									 psprintf("parameter of \"%s\" at %s", op->verb, op->path));
-}
-
 /* A member of an action's parameters that is a string, or NULL. */
 static char *
 param_string(const EcFlowOp *op, const char *key)
@@ -149,7 +135,7 @@ action_check(const EcFlow *flow, EcFlowOp *op)
 		ec_flow_error(ERRCODE_UNDEFINED_OBJECT, op->path, psprintf("unknown step or action \"%s\"", op->name),
 					  nearest ? psprintf("Perhaps you mean \"%s\".", nearest) : builtin_hints);
 	}
-	templates_check(op);
+	ec_flow_variables_check(flow, op);
 	params_check(op);
 }
 
