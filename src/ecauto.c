@@ -20,6 +20,7 @@
 #include "pricing/pricing.h"
 #include "segment/segment.h"
 #include "shop/shop.h"
+#include "stock/stock.h"
 #include "worker/worker.h"
 
 EC_MODULE_MAGIC;
@@ -37,6 +38,7 @@ _PG_init(void)
 	ec_tick_add_phase("segment", ec_segment_tick);
 	ec_tick_add_phase("pricing", ec_pricing_tick);
 	ec_tick_add_phase("promotion", ec_promotion_tick);
+	ec_tick_add_phase("stock", ec_stock_tick);
 	ec_tick_add_phase("flow", ec_flow_tick);
 	/* behind flow, so that mails of one tick are weighed against each other in it */
 	ec_tick_add_phase("campaign", ec_campaign_tick);
