@@ -19,6 +19,7 @@
 #include "flow/flow.h"
 #include "pricing/pricing.h"
 #include "segment/segment.h"
+#include "scoring/scoring.h"
 #include "shop/shop.h"
 #include "stock/stock.h"
 #include "worker/worker.h"
@@ -35,6 +36,7 @@ _PG_init(void)
 	ec_capture_init();
 	ec_tick_add_phase("event", ec_event_tick);
 	ec_tick_add_phase("customer", ec_customer_tick);
+	ec_tick_add_phase("scoring", ec_scoring_tick);
 	ec_tick_add_phase("segment", ec_segment_tick);
 	ec_tick_add_phase("pricing", ec_pricing_tick);
 	ec_tick_add_phase("promotion", ec_promotion_tick);

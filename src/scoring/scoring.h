@@ -97,4 +97,8 @@ extern double ec_nbd_p_buys(EcNbd model, const double *param, const EcHistory *h
 extern void ec_gamma_gamma_fit(const double *x, const double *m, const double *n, int nrows,
 							   EcFit *fit);
 
+/* ---- scoring_point.c ---- */
+
+extern void ec_scoring_tick(EcTick *tick);
+
 #endif							/* EC_SCORING_H */
