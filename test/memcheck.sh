@@ -25,7 +25,7 @@ check=$build/memcheck
 server=$check/server
 stop()
 {
-	[ -z "${sink_pid:-}" ] || kill "$sink_pid" 2>/dev/null || true
+	[ -z "${SINK_PID:-}" ] || kill "$SINK_PID" 2>/dev/null || true
 	as_server sh "$build/src/test/server.sh" stop "$server" 9>&-
 }
 trap stop EXIT
@@ -37,7 +37,6 @@ as_server mkdir -p "$check/sink"
 export PGHOST="$server" PGUSER=postgres PGPORT=5432
 
 as_server "$build/bin/sink" --dir "$check/sink" --http 0 --smtp 0 --quiet >/dev/null 2>&1 9>&- &
-sink_pid=$!
 until [ -e "$check/sink/ports" ]; do sleep 0.1; done
 . "$check/sink/ports"
 
