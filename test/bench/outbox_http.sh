@@ -1,5 +1,6 @@
 # How fast a backlog leaves over HTTP, beside what libcurl itself sends to the
-# same server.  MESSAGES are the sizes of the backlog.
+# same server; over HTTPS to Debian's nghttpd, if it is installed (package
+# nghttp2-server).  MESSAGES are the sizes of the backlog.
 set -eu
 . "$(dirname "$0")/measure.sh"
 
@@ -28,6 +29,29 @@ for n in ${MESSAGES:-10000 100000 1000000}; do
 done
 
 n=${FEW:-20000}
+if nghttpd=$(PATH=$PATH:/usr/sbin command -v nghttpd) && command -v openssl >/dev/null; then
+	echo "$n messages over HTTPS, HTTP/2"
+	mkdir -p "$BENCH/h2"
+	echo '{"ok":true}' > "$BENCH/h2/ok"
+	openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=IP:127.0.0.1 \
+		-keyout "$BENCH/key.pem" -out "$BENCH/cert.pem" 2>/dev/null
+	port=$((30000 + $$ % 10000))
+	"$nghttpd" -a 127.0.0.1 -d "$BENCH/h2" "$port" "$BENCH/key.pem" "$BENCH/cert.pem" >/dev/null 2>&1 &
+	nghttpd_pid=$!
+	trap 'stop_sink; stop_delay; kill $nghttpd_pid' EXIT
+	sleep 1
+	endpoint tls "https://127.0.0.1:$port/ok" "concurrency '${CONCURRENCY:-64}', ca_file '$BENCH/cert.pem'"
+	for round in $(seq "$ROUNDS"); do
+		note tls-poll "$("$BIN/load" "https://127.0.0.1:$port/ok" "$n" "${CONCURRENCY:-64}" poll "$BENCH/cert.pem")"
+		note tls-ours "$(drain tls "$n")"
+	done
+	show tls-poll /s "bare libcurl, curl_multi_poll"
+	show tls-ours /s 'outbox'
+	ratio tls-ours tls-poll 'outbox / bare libcurl (target: at least 0.5)'
+	kill $nghttpd_pid
+	trap 'stop_sink; stop_delay' EXIT
+fi
+
 echo "$n messages over a round trip of 20 ms"
 start_delay "$HTTP_PORT" 20
 endpoint far "http://127.0.0.1:$DELAY_PORT/ok" "concurrency '${CONCURRENCY:-64}'"

@@ -59,19 +59,22 @@ for round in $(seq "$ROUNDS"); do
 done
 show far /s "outbox, 20 ms (target: at least 1000)"
 
+# a mail server of its own, so that only the delivery process is shared
+mkdir -p "$BENCH/slow"
+"$BIN/sink" --dir "$BENCH/slow" --http 0 --smtp 0 --quiet --fault delay-dot:1000 >/dev/null 2>&1 &
+slow_pid=$!
+trap 'stop_sink; stop_delay; kill $slow_pid ${peer_pid:-}' EXIT
+until [ -e "$BENCH/slow/ports" ]; do sleep 0.1; done
+endpoint slow "smtp://127.0.0.1:$(sed -n 's/^SMTP_PORT=//p' "$BENCH/slow/ports")" "$sender"
 echo "webhooks while a mail server takes 1 s for each mail"
 endpoint web "http://127.0.0.1:$HTTP_PORT/ok" "concurrency '$connections'"
 for round in $(seq "$ROUNDS"); do
 	note alone "$(drain web "$n")"
-	start_sink --fault delay-dot:1000
-	run_sql -d shop -c "ALTER SERVER own OPTIONS (SET url 'smtp://127.0.0.1:$SMTP_PORT')" \
-		-c "ALTER SERVER web OPTIONS (SET url 'http://127.0.0.1:$HTTP_PORT/ok')"
-	value "SELECT count(ecauto.enqueue('own', $mail)) FROM generate_series(1, 100000) n" >/dev/null
+	value "SELECT count(ecauto.enqueue('slow', $mail)) FROM generate_series(1, 100000) n" >/dev/null
 	note beside "$(drain web "$n")"
-	run_sql -d shop -c "SELECT count(ecauto.cancel(id)) FROM ecauto_data.outbox" >/dev/null
-	start_sink
-	run_sql -d shop -c "ALTER SERVER own OPTIONS (SET url 'smtp://127.0.0.1:$SMTP_PORT')" \
-		-c "ALTER SERVER web OPTIONS (SET url 'http://127.0.0.1:$HTTP_PORT/ok')"
+	run_sql -d shop -c "SELECT ecauto.pause_endpoint('slow')" >/dev/null
+	until [ "$(value "SELECT leased FROM ecauto.outbox_status() WHERE endpoint = 'slow'")" = 0 ]; do sleep 0.2; done
+	run_sql -d shop -c "DELETE FROM ecauto_data.outbox" -c "SELECT ecauto.resume_endpoint('slow')" >/dev/null
 done
 show alone /s 'webhooks alone'
 show beside /s 'webhooks, 100,000 mails waiting at that server'

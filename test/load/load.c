@@ -4,7 +4,7 @@
  *		What libcurl itself can send: the limit that benchmarks of the delivery
  *		are held against.
  *
- *	load URL REQUESTS CONNECTIONS [poll|socket]
+ *	load URL REQUESTS CONNECTIONS [poll|socket [CA_FILE]]
  *
  * One thread, one multi handle, as many easy handles as connections, each
  * refilled as soon as it is answered; connections are kept.  The requests are
@@ -139,7 +139,7 @@ main(int argc, char **argv)
 
 	if (argc < 4)
 	{
-		fprintf(stderr, "usage: load URL REQUESTS CONNECTIONS [poll|socket]\n");
+		fprintf(stderr, "usage: load URL REQUESTS CONNECTIONS [poll|socket [CA_FILE]]\n");
 		return 2;
 	}
 	url = argv[1];
@@ -168,6 +168,9 @@ main(int argc, char **argv)
 		curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, body_received);
 		curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
 		curl_easy_setopt(easy, CURLOPT_PROXY, "");
+		curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long) CURL_HTTP_VERSION_2TLS);
+		if (argc > 5)
+			curl_easy_setopt(easy, CURLOPT_CAINFO, argv[5]);
 		next_request(easy);
 	}
 	while (answered + failed < requests)

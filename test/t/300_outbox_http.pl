@@ -153,6 +153,12 @@ is(sql('SELECT * FROM ecauto.deliver()'), '0|3|0', 'the circuit breaker opens af
 is(sql(q{SELECT state, waiting, retry FROM ecauto.outbox_status() WHERE endpoint = 'fragile'}), 'failing|20|3', 'and is shown');
 sql("SELECT ecauto.cancel(id) FROM ecauto.messages('fragile')");
 
+# how long one took is known to 10 percent
+server('waits', '/delay/300');
+$id = sql(q{SELECT ecauto.enqueue('waits', '{}')});
+sql('SELECT ecauto.deliver()');
+is(sql(qq{SELECT latency_p50 >= 300 AND latency_p50 = latency_p99 AND latency_p50 <= 1.1 * 1000 * extract(epoch FROM m.finished_at - m.created_at)
+	FROM ecauto.outbox_status() s, ecauto.messages('waits') m WHERE s.endpoint = 'waits' AND m.id = $id}), 't', 'how long a delivery took is known to a tenth');
 is(sql(q{SELECT delivered_hour = delivered AND failed_hour = retried + dead AND latency_p50 <= latency_p99 AND delivered > 0 FROM ecauto.outbox_status() WHERE endpoint = 'shop'}), 't', 'the hour is counted, too');
 is(sql(q{SELECT delivered, retried, dead, last_error FROM ecauto.outbox_status() WHERE endpoint = 'gone'}), '1|0|1|HTTP status 404', 'and what failed');
 

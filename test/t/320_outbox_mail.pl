@@ -53,6 +53,17 @@ is(deliver_after('1 h'), '0|1|0', 'then the server defers it');
 is(deliver_after('3 h'), '1|0|0', 'and takes it in the end');
 is(sql(q{SELECT state, last_error ~ 'refuse2@b.example' FROM ecauto.messages('mail') WHERE key = 'between'}), 'delivered|t', 'who was refused at the first of three tries is still named');
 
+# ---- redriven ----
+$sink->reset;
+sql(q{ALTER SERVER mail OPTIONS (ADD max_attempts '1')});
+sql(q{SELECT ecauto.enqueue('mail', '{"to": ["got@b.example", "greylist3@b.example"], "subject": "half", "text": "half"}', 'half')});
+is(deliver(), '0|0|1', 'dead, when one of two recipients has got it');
+sql(q{ALTER SERVER mail OPTIONS (DROP max_attempts)});
+is(sql(q{SELECT ecauto.redrive('mail', 'half')}), '1', 'it is redriven');
+is(deliver(), '1|0|0', 'and delivered');
+@mails = $sink->wait_for(smtp => 2);
+is(join(' ', map { @{ $_->{rcpt} } } @mails), 'got@b.example greylist3@b.example', 'and only who lacked it gets it');
+
 $id = sql(q{SELECT ecauto.send_mail('refuse@b.example', 't', '{"subject": "s", "body": "b"}')});
 is(deliver(), '0|0|1', 'nobody takes it');
 is(sql("SELECT state, last_status FROM ecauto.message($id)"), 'dead|550', 'so it is dead');
