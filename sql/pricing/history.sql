@@ -177,3 +177,168 @@ $$;
 COMMENT ON FUNCTION ecauto.set_prior_price_policy(jsonb, text, text, text) IS
 'says what the law lets the prior price be (see prior_price_options()): of a sku (key or code), a product, a category and those below it (keys), or all; the most specific one counts; options NULL: forget what was said';
 REVOKE ALL ON FUNCTION ecauto.set_prior_price_policy(jsonb, text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.price_evidence(
+	sku text, currency text, at timestamptz DEFAULT NULL, reduced numeric DEFAULT NULL, options jsonb DEFAULT NULL, list_key text DEFAULT NULL)
+RETURNS TABLE (
+	sku text, currency text, reduction_began timestamptz, window_from timestamptz, prior_price numeric, reduced_price numeric,
+	highest_percent numeric, since timestamptz, until timestamptz, amount numeric, counted boolean, origin text)
+LANGUAGE sql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH asked AS (
+	SELECT ecauto.price_sku_key($1) AS sku, upper($2) AS currency, coalesce($3, ecauto.now()) AS at, coalesce($6, '') AS list_key
+), fact AS (
+	SELECT a.*, f.amount AS prior, f.begins, f.window_from
+	FROM asked a CROSS JOIN LATERAL ecauto.prior_price_facts(a.sku, a.currency, a.at, $4, $5, a.list_key) f
+), period AS (
+	SELECT f.*, h.period, h.amount, h.origin
+	FROM fact f
+	LEFT JOIN ecauto_data.price_series s ON s.sku = f.sku AND s.currency = f.currency AND s.list_key = f.list_key
+	LEFT JOIN ecauto_data.price_history h ON h.series_id = s.series_id AND lower(h.period) <= f.at
+		AND (upper_inf(h.period) OR upper(h.period) > f.window_from)
+), price AS (
+	SELECT p.*, coalesce($4, max(p.amount) FILTER (WHERE p.period @> p.at) OVER ()) AS reduced
+	FROM period p
+)
+SELECT p.sku, p.currency, p.begins, p.window_from, p.prior, p.reduced,
+	CASE WHEN p.prior > 0 AND p.reduced < p.prior THEN trunc((p.prior - p.reduced) * 100 / p.prior, 1) ELSE 0 END,
+	lower(p.period), upper(p.period), p.amount, lower(p.period) < p.begins,
+	CASE p.origin WHEN 'c' THEN 'captured' WHEN 'r' THEN 'reconciled' WHEN 'i' THEN 'recorded' END
+FROM price p
+ORDER BY lower(p.period)
+$$;
+COMMENT ON FUNCTION ecauto.price_evidence(text, text, timestamptz, numeric, jsonb, text) IS
+'proof of a prior price, for an inspector: what prior_price() says of the same arguments, the highest percentage that may be claimed (rounded down to a tenth; 0: it is no reduction), and each price that was in force from the window''s start to the time asked about, oldest first, with where ecauto knows it from; counted: it was in force before the reduction began';
+REVOKE ALL ON FUNCTION ecauto.price_evidence(text, text, timestamptz, numeric, jsonb, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.promotion_evidence(promotion text, sku text DEFAULT NULL, currency text DEFAULT NULL)
+RETURNS TABLE (
+	sku text, currency text, reduction_began timestamptz, window_from timestamptz, prior_price numeric, reduced_price numeric,
+	highest_percent numeric, since timestamptz, until timestamptz, amount numeric, counted boolean, origin text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	found record;
+	began timestamptz;
+	sku_key text := ecauto.price_sku_key(promotion_evidence.sku);
+BEGIN
+	PERFORM ecauto.require_shop('export the proof of a promotion');
+	SELECT * INTO found FROM ecauto_data.promotion p WHERE p.name = promotion_evidence.promotion
+	ORDER BY p.dropped_at DESC NULLS FIRST LIMIT 1;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'promotion "%" does not exist', promotion
+			USING ERRCODE = 'undefined_object';
+	END IF;
+	began := CASE WHEN isfinite(found.valid_from) THEN found.valid_from ELSE found.created_at END;
+	RETURN QUERY
+	SELECT e.* FROM (
+		SELECT DISTINCT s.sku, s.currency, h.amount, ecauto.price_at(s.sku, s.currency, began) AS reduced
+		FROM ecauto_data.price_series s JOIN ecauto_data.price_history h ON h.series_id = s.series_id
+		WHERE s.list_key = '' AND h.period @> began AND (s.sku = sku_key OR sku_key IS NULL)
+			AND (s.currency = upper(promotion_evidence.currency) OR promotion_evidence.currency IS NULL)) p
+	CROSS JOIN LATERAL ecauto.price_evidence(p.sku, p.currency, began, p.reduced) e
+	WHERE p.reduced < p.amount
+	ORDER BY e.sku, e.currency, e.since;
+END
+$$;
+COMMENT ON FUNCTION ecauto.promotion_evidence(text, text, text) IS
+'proof of the prior prices of a promotion: price_evidence() of each sku (NULL: all; key or code) whose price it lowers, at the instant it begins; reduced_price is what price_at() says then';
+REVOKE ALL ON FUNCTION ecauto.promotion_evidence(text, text, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.plan_price(
+	sku text, price numeric, "from" timestamptz, "to" timestamptz DEFAULT NULL, currency text DEFAULT NULL)
+RETURNS TABLE (kind text, at timestamptz, prior_price numeric, planned_prior_price numeric, highest_percent numeric, planned_highest_percent numeric, note text)
+LANGUAGE plpgsql STABLE PARALLEL UNSAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	sku_key constant text := ecauto.price_sku_key(sku);
+	money text := upper(currency);
+	current_price numeric;
+	days integer;
+	fact record;
+	promotion record;
+	reduced numeric;
+BEGIN
+	PERFORM ecauto.require_shop('plan a price');
+	IF price IS NULL OR NOT price > 0 OR price = 'Infinity' THEN
+		RAISE EXCEPTION 'price must be a finite number above zero'
+			USING ERRCODE = 'invalid_parameter_value', DETAIL = format('The price is %s.', coalesce(price::text, 'null'));
+	END IF;
+	IF "from" IS NULL OR NOT isfinite("from") OR "to" <= "from" THEN
+		RAISE EXCEPTION 'a planned price must begin at a known time, and end after it'
+			USING ERRCODE = 'invalid_parameter_value', DETAIL = format('It is to last from %s to %s.', coalesce("from"::text, 'null'), coalesce("to"::text, 'null'));
+	END IF;
+	IF money IS NULL AND (SELECT count(*) FROM ecauto_data.price_series s WHERE s.sku = sku_key AND s.list_key = '') > 1 THEN
+		RAISE EXCEPTION 'sku "%" has prices in several currencies', sku_key
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Say which one is meant.';
+	END IF;
+	SELECT s.currency, h.amount INTO money, current_price
+	FROM ecauto_data.price_series s JOIN ecauto_data.price_history h ON h.series_id = s.series_id
+	WHERE s.sku = sku_key AND s.list_key = '' AND (s.currency = money OR money IS NULL) AND h.period @> least(ecauto.now(), "from");
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'sku "%" has no price in force', sku_key
+			USING ERRCODE = 'no_data_found';
+	END IF;
+
+	-- the planned price itself
+	SELECT * INTO fact FROM ecauto.prior_price_facts(sku_key, money, "from", price) f;
+	kind := 'planned';
+	at := "from";
+	prior_price := fact.amount;
+	planned_prior_price := fact.amount;
+	highest_percent := greatest(trunc((fact.amount - price) * 100 / nullif(fact.amount, 0), 1), 0);
+	planned_highest_percent := highest_percent;
+	note := CASE
+		WHEN fact.amount IS NULL THEN 'there is no prior price: it may not be announced as a reduction'
+		WHEN price < fact.amount THEN format('a reduction of at most %s%% may be claimed from %s', highest_percent, fact.amount)
+		WHEN price < current_price THEN format('lower than now, but no reduction: the prior price is %s', fact.amount)
+		ELSE 'no reduction' END;
+	RETURN NEXT;
+	IF "to" IS NULL THEN
+		RETURN;
+	END IF;
+
+	-- what it does to reductions that begin after it
+	days := "from"::date - (SELECT f.window_from FROM ecauto.prior_price_facts(sku_key, money, "from", price) f)::date;
+	SELECT * INTO fact FROM ecauto.prior_price_facts(sku_key, money, "to", price) f;
+	IF price < fact.amount THEN
+		kind := 'dip';
+		at := "to";
+		prior_price := fact.amount;
+		planned_prior_price := price;
+		highest_percent := NULL;
+		planned_highest_percent := NULL;
+		note := format('until %s a reduction has the prior price %s instead of %s: what claims 20%% from %s would be %s%% from %s',
+			to_char("to" + make_interval(days => days), 'YYYY-MM-DD'), price, fact.amount, fact.amount,
+			CASE WHEN fact.amount * 0.8 < price THEN trunc((price - fact.amount * 0.8) * 100 / price, 1)::text ELSE 'no reduction, 0' END, price);
+		RETURN NEXT;
+	END IF;
+	FOR promotion IN
+		SELECT p.name, p.valid_from FROM ecauto_data.promotion p
+		WHERE p.dropped_at IS NULL AND p.valid_from >= "to" AND p.valid_from < "to" + make_interval(days => days)
+		ORDER BY p.valid_from, p.name
+	LOOP
+		SELECT * INTO fact FROM ecauto.prior_price_facts(sku_key, money, promotion.valid_from, price) f;
+		reduced := ecauto.price_at(sku_key, money, promotion.valid_from);
+		IF reduced IS NULL OR fact.amount IS NULL OR reduced >= current_price OR fact.window_from >= "to" OR price >= fact.amount THEN
+			CONTINUE;
+		END IF;
+		kind := 'promotion';
+		at := promotion.valid_from;
+		prior_price := fact.amount;
+		planned_prior_price := price;
+		highest_percent := greatest(trunc((fact.amount - reduced) * 100 / fact.amount, 1), 0);
+		planned_highest_percent := greatest(trunc((price - reduced) * 100 / price, 1), 0);
+		note := CASE WHEN reduced < price THEN format('promotion "%s" may claim at most %s%% instead of %s%%', promotion.name, planned_highest_percent, highest_percent)
+			ELSE format('promotion "%s" would be no reduction any more', promotion.name) END;
+		RETURN NEXT;
+	END LOOP;
+END
+$$;
+COMMENT ON FUNCTION ecauto.plan_price(text, numeric, timestamptz, timestamptz, text) IS
+'what if a sku (its key or code) had a price from a time on until another (NULL: for good): planned, whether it may be announced as a reduction, and of how much; dip, what it does to the prior price of later reductions; promotion, what promotions that begin within the days after it may still claim; percentages are rounded down to a tenth';
+REVOKE ALL ON FUNCTION ecauto.plan_price(text, numeric, timestamptz, timestamptz, text) FROM PUBLIC;

@@ -5,8 +5,7 @@
  *
  * What is said of a category holds for those below it, too.  Shops keep trees
  * as parent keys, and nothing stops some of them from making a circle, which
- * then has no top: the parent at which we come round again is left out, and
- * a warning names it.
+ * then has no top: one parent is left out, and a warning names it.
  *
  *-------------------------------------------------------------------------
  */
@@ -68,48 +67,66 @@ category_take(TupleTableSlot *slot, void *arg)
 }
 
 /*
- * How deep each category lies.  A category on the way that we stand on already
- * closes a circle.
+ * Open a circle that a category is part of: the one of its members whose key
+ * comes first has no parent.
+ */
+static void
+circle_open(EcCategories *categories, int member)
+{
+	int			first = member;
+
+	for (int c = categories->parents[member]; c != member; c = categories->parents[c])
+	{
+		if (strcmp(text_to_cstring(ec_key_map_key(categories->keys, c)),
+				   text_to_cstring(ec_key_map_key(categories->keys, first))) < 0)
+			first = c;
+	}
+	ereport(WARNING,
+			(errcode(ERRCODE_INVALID_RECURSION),
+			 errmsg("categories form a circle"),
+			 errdetail("Category \"%s\" lies below itself; its parent \"%s\" is not followed.",
+					   text_to_cstring(ec_key_map_key(categories->keys, first)),
+					   text_to_cstring(ec_key_map_key(categories->keys, categories->parents[first]))),
+			 errhint("Mend the parents of these categories in the shop.")));
+	categories->parents[first] = -1;
+}
+
+/*
+ * How deep each category lies.  A category on the way up that we have come
+ * through already is part of a circle.
  */
 static void
 depths_find(EcCategories *categories)
 {
 	int			n = ec_key_map_count(categories->keys);
 	int		   *way = palloc((n + 1) * sizeof(int));
+	int		   *depths = categories->depths = palloc((n + 1) * sizeof(int));
 
-	categories->depths = palloc((n + 1) * sizeof(int));
 	for (int i = 0; i < n; i++)
-		categories->depths[i] = -1;
+		depths[i] = -1;			/* not known */
 	for (int i = 0; i < n; i++)
 	{
 		int			length = 0;
 		int			c = i;
 		int			depth;
 
-		/* -2: on the way */
-		while (c >= 0 && categories->depths[c] == -1)
+		while (c >= 0 && depths[c] == -1)
 		{
-			categories->depths[c] = -2;
+			depths[c] = -2;		/* on the way */
 			way[length++] = c;
 			c = categories->parents[c];
 		}
-		if (c >= 0 && categories->depths[c] == -2)
+		if (c >= 0 && depths[c] == -2)
 		{
-			int			last = way[length - 1];
-
-			ereport(WARNING,
-					(errcode(ERRCODE_INVALID_RECURSION),
-					 errmsg("categories form a circle"),
-					 errdetail("Category \"%s\" lies below itself; its parent \"%s\" is not followed.",
-							   text_to_cstring(ec_key_map_key(categories->keys, last)),
-							   text_to_cstring(ec_key_map_key(categories->keys, c))),
-					 errhint("Mend the parents of these categories in the shop.")));
-			categories->parents[last] = -1;
-			c = -1;
+			circle_open(categories, c);
+			while (length > 0)
+				depths[way[--length]] = -1;
+			i--;				/* again, and to the end now */
+			continue;
 		}
-		depth = c < 0 ? -1 : categories->depths[c];
+		depth = c < 0 ? -1 : depths[c];
 		while (length > 0)
-			categories->depths[way[--length]] = ++depth;
+			depths[way[--length]] = ++depth;
 	}
 	pfree(way);
 }
