@@ -212,7 +212,7 @@ COMMENT ON FUNCTION ecauto.price_evidence(text, text, timestamptz, numeric, json
 'proof of a prior price, for an inspector: what prior_price() says of the same arguments, the highest percentage that may be claimed (rounded down to a tenth; 0: it is no reduction), and each price that was in force from the window''s start to the time asked about, oldest first, with where ecauto knows it from; counted: it was in force before the reduction began';
 REVOKE ALL ON FUNCTION ecauto.price_evidence(text, text, timestamptz, numeric, jsonb, text) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION ecauto.promotion_evidence(promotion text, sku text DEFAULT NULL, currency text DEFAULT NULL)
+CREATE OR REPLACE FUNCTION ecauto.promotion_evidence(promotion text, of_sku text DEFAULT NULL, of_currency text DEFAULT NULL)
 RETURNS TABLE (
 	sku text, currency text, reduction_began timestamptz, window_from timestamptz, prior_price numeric, reduced_price numeric,
 	highest_percent numeric, since timestamptz, until timestamptz, amount numeric, counted boolean, origin text)
@@ -221,24 +221,24 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
-	found record;
+	stored record;
 	began timestamptz;
-	sku_key text := ecauto.price_sku_key(promotion_evidence.sku);
+	sku_key text := ecauto.price_sku_key(of_sku);
 BEGIN
 	PERFORM ecauto.require_shop('export the proof of a promotion');
-	SELECT * INTO found FROM ecauto_data.promotion p WHERE p.name = promotion_evidence.promotion
+	SELECT * INTO stored FROM ecauto_data.promotion p WHERE p.name = promotion_evidence.promotion
 	ORDER BY p.dropped_at DESC NULLS FIRST LIMIT 1;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'promotion "%" does not exist', promotion
 			USING ERRCODE = 'undefined_object';
 	END IF;
-	began := CASE WHEN isfinite(found.valid_from) THEN found.valid_from ELSE found.created_at END;
+	began := CASE WHEN isfinite(stored.valid_from) THEN stored.valid_from ELSE stored.created_at END;
 	RETURN QUERY
 	SELECT e.* FROM (
 		SELECT DISTINCT s.sku, s.currency, h.amount, ecauto.price_at(s.sku, s.currency, began) AS reduced
 		FROM ecauto_data.price_series s JOIN ecauto_data.price_history h ON h.series_id = s.series_id
 		WHERE s.list_key = '' AND h.period @> began AND (s.sku = sku_key OR sku_key IS NULL)
-			AND (s.currency = upper(promotion_evidence.currency) OR promotion_evidence.currency IS NULL)) p
+			AND (s.currency = upper(of_currency) OR of_currency IS NULL)) p
 	CROSS JOIN LATERAL ecauto.price_evidence(p.sku, p.currency, began, p.reduced) e
 	WHERE p.reduced < p.amount
 	ORDER BY e.sku, e.currency, e.since;
@@ -256,9 +256,11 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	sku_key constant text := ecauto.price_sku_key(sku);
+	zone constant text := coalesce(nullif(current_setting('ecauto.timezone'), ''), current_setting('timezone'));
 	money text := upper(currency);
 	current_price numeric;
 	days integer;
+	ends timestamptz;
 	fact record;
 	promotion record;
 	reduced numeric;
@@ -303,7 +305,9 @@ BEGIN
 	END IF;
 
 	-- what it does to reductions that begin after it
-	days := "from"::date - (SELECT f.window_from FROM ecauto.prior_price_facts(sku_key, money, "from", price) f)::date;
+	SELECT ("to" AT TIME ZONE zone)::date - (f.window_from AT TIME ZONE zone)::date INTO days
+	FROM ecauto.prior_price_facts(sku_key, money, "to", price, '{"progressive": false, "perishable": false}') f;
+	ends := ("to" AT TIME ZONE zone + make_interval(days => days)) AT TIME ZONE zone;
 	SELECT * INTO fact FROM ecauto.prior_price_facts(sku_key, money, "to", price) f;
 	IF price < fact.amount THEN
 		kind := 'dip';
@@ -313,13 +317,13 @@ BEGIN
 		highest_percent := NULL;
 		planned_highest_percent := NULL;
 		note := format('until %s a reduction has the prior price %s instead of %s: what claims 20%% from %s would be %s%% from %s',
-			to_char("to" + make_interval(days => days), 'YYYY-MM-DD'), price, fact.amount, fact.amount,
+			to_char(ends AT TIME ZONE zone, 'YYYY-MM-DD'), price, fact.amount, fact.amount,
 			CASE WHEN fact.amount * 0.8 < price THEN trunc((price - fact.amount * 0.8) * 100 / price, 1)::text ELSE 'no reduction, 0' END, price);
 		RETURN NEXT;
 	END IF;
 	FOR promotion IN
 		SELECT p.name, p.valid_from FROM ecauto_data.promotion p
-		WHERE p.dropped_at IS NULL AND p.valid_from >= "to" AND p.valid_from < "to" + make_interval(days => days)
+		WHERE p.dropped_at IS NULL AND p.valid_from >= "to" AND p.valid_from < ends
 		ORDER BY p.valid_from, p.name
 	LOOP
 		SELECT * INTO fact FROM ecauto.prior_price_facts(sku_key, money, promotion.valid_from, price) f;
