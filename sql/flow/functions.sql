@@ -115,3 +115,11 @@ ORDER BY x.part, x.id
 $$;
 COMMENT ON FUNCTION ecauto.explain_run(bigint) IS
 'what a run did and why, in order: its start, each decision with the values it looked at (operands) and what was done (detail), and where it stands now; no rows if there is no such run; needs SELECT on ecauto_data';
+
+CREATE OR REPLACE FUNCTION ecauto.flow_diagram(name text)
+RETURNS text
+AS 'MODULE_PATHNAME', 'ecauto_flow_diagram'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.flow_diagram(text) IS
+'the latest version of a flow as a Mermaid flowchart, to be pasted into any page that shows such; for operators';
+REVOKE ALL ON FUNCTION ecauto.flow_diagram(text) FROM PUBLIC;

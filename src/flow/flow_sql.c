@@ -242,6 +242,8 @@ ecauto_drop_flow(PG_FUNCTION_ARGS)
 	args[0] = PG_GETARG_DATUM(0);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	/* not while a tick is under way (core_tick.c), which could start runs that we do not see */
+	(void) one_row("SELECT pg_catalog.pg_advisory_xact_lock(25955, 1)", 0, NULL, NULL);
 	found = one_row("DELETE FROM ecauto_data.flow f WHERE f.name = $1 RETURNING f.id", 1, name_types, args);
 	if (found)
 	{
