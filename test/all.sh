@@ -37,7 +37,7 @@ for dir in "${ECAUTO_SHARED:-}" "$top/../shared"; do
 	if ! as_server test -r "$shared/." -a -x "$shared"; then
 		# closed to the other user: give it what tests read
 		as_server mkdir -p "$build/shared"
-		(cd "$shared" && tar --mode=u+rwX -cf - $(ls -d mustache shops data/email_syntax data/online_retail 2>/dev/null)) |
+		(cd "$shared" && tar --mode=u+rwX -cf - $(ls -d mustache shops reference data/email_syntax data/online_retail data/cdnow data/m3 data/carparts data/groceries data/splits data/vat_rates data/inventory_oracles 2>/dev/null)) |
 			as_server tar -C "$build/shared" -xf -
 		shared=$build/shared
 	fi

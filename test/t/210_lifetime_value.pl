@@ -1,0 +1,74 @@
+# Models of purchases fitted to CDNOW's customers (Fader, Hardie): parameters,
+# likelihoods and what is predicted for each customer agree with independent
+# programs (scipy), and a shop of those customers gets the same by fit_clv().
+use strict;
+use warnings;
+use EcTest;
+use Test::More;
+
+my $data = ec_shared('data/cdnow') or plan skip_all => 'the CDNOW data is not at hand';
+my $reference = ec_shared('reference') or plan skip_all => 'the reference figures are not at hand';
+my $node = ec_node('main', conf => { 'ecauto.settle_time' => 0 });
+
+sub sql { return $node->safe_psql('postgres', $_[0]); }
+
+IPC::Run::run([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', 'load.sql', $node->connstr('postgres') ],
+	init => sub { chdir $data or die $! }) or die 'could not load the data';
+sql(qq{
+	CREATE TABLE reference (id int, x float8, tx float8, t float8, bg_alive float8, bg_orders float8, mbg_alive float8, mbg_orders float8,
+		par_alive float8, par_orders float8, next_weeks float8, bg_buys float8, worth float8, clv12 float8);
+	COPY reference FROM PROGRAM 'gzip -dc $reference/clv_cdnow_reference.csv.gz' WITH (FORMAT csv, HEADER);
+	CREATE TABLE a AS SELECT array_agg(frequency::float8) AS x, array_agg(recency) AS tx, array_agg(t_obs) AS t FROM cdnow_summary;
+	CREATE TABLE m AS SELECT array_agg(x::float8) AS x, array_agg(zbar) AS z FROM cdnow_summary_value;
+	CREATE TABLE whole AS
+		SELECT array_agg(x) AS x, array_agg(tx) AS tx, array_agg(t) AS t FROM (
+			SELECT (count(DISTINCT purchased_on) - 1)::float8 AS x, (max(purchased_on) - min(purchased_on)) / 7.0::float8 AS tx,
+				('1997-09-30'::date - min(purchased_on)) / 7.0::float8 AS t
+			FROM cdnow_master WHERE purchased_on <= '1997-09-30' GROUP BY customer_id) c;
+});
+
+# within a thousandth, and likelihoods within a hundredth
+sub fits
+{
+	my ($what, $query, @wanted) = @_;
+	my @got = split /\|/, sql($query);
+	my $likelihood = pop @wanted;
+	my $found = $got[ scalar @wanted ];
+	for my $i (0 .. $#wanted)
+	{
+		cmp_ok(abs($got[$i] - $wanted[$i]), '<=', 0.001 * $wanted[$i], "$what: parameter " . ($i + 1) . " is $wanted[$i]");
+	}
+	cmp_ok(abs($found - $likelihood), '<=', 0.01, "$what: log-likelihood is $likelihood") if defined $likelihood;
+	return;
+}
+
+fits('BG/NBD', 'SELECT r, alpha, a, b, log_likelihood FROM a, ecauto.bgnbd_fit(x, tx, t)', .2426, 4.4135, .7929, 2.4258, -9582.43);
+fits('Pareto/NBD', 'SELECT r, alpha, s, beta, log_likelihood FROM a, ecauto.paretonbd_fit(x, tx, t)', .5533, 10.5776, .6062, 11.6679, -9594.97);
+fits('gamma-gamma', 'SELECT p, q, v FROM m, ecauto.gamma_gamma_fit(x, z)', 6.2488, 3.7446, 15.4477, undef);
+fits('BG/NBD of all 23,570', 'SELECT r, alpha, a, b, log_likelihood FROM whole, ecauto.bgnbd_fit(x, tx, t)', .2516, 4.7889, .7234, 2.1611, -95368.44);
+
+is(sql(q{
+	WITH b AS MATERIALIZED (SELECT ARRAY[r, alpha, a, b] AS p FROM a AS d, ecauto.bgnbd_fit(d.x, d.tx, d.t)),
+	m AS MATERIALIZED (SELECT ARRAY[r, alpha, a, b] AS p FROM a AS d, ecauto.mbgnbd_fit(d.x, d.tx, d.t)),
+	s AS MATERIALIZED (SELECT ARRAY[r, alpha, s, beta] AS p FROM a AS d, ecauto.paretonbd_fit(d.x, d.tx, d.t))
+	SELECT count(*) FROM reference c, b, m, s
+	WHERE abs(ecauto.clv_p_alive('bgnbd', b.p, x, tx, t) - bg_alive) < 1e-4
+		AND abs(ecauto.clv_expected_orders('bgnbd', b.p, x, tx, t, 39) - bg_orders) < 1e-3
+		AND abs(ecauto.clv_p_buys('bgnbd', b.p, x, tx, t, 4) - bg_buys) < 1e-4
+		AND abs(ecauto.clv_p_alive('mbgnbd', m.p, x, tx, t) - mbg_alive) < 1e-4
+		AND abs(ecauto.clv_expected_orders('mbgnbd', m.p, x, tx, t, 39) - mbg_orders) < 1e-3
+		AND abs(ecauto.clv_p_alive('paretonbd', s.p, x, tx, t) - par_alive) < 1e-4
+		AND abs(ecauto.clv_expected_orders('paretonbd', s.p, x, tx, t, 39) - par_orders) < 1e-3
+}), '2357', 'what three models predict for each of 2,357 customers');
+is(sql(q{
+	WITH f AS MATERIALIZED (SELECT ARRAY[p, q, v] AS p FROM m, ecauto.gamma_gamma_fit(x, z))
+	SELECT count(*) FROM cdnow_summary_value c JOIN reference r USING (id), f
+	WHERE abs(ecauto.gamma_gamma_value(f.p, c.x, c.zbar) - r.worth) < 0.01 * r.worth
+}), sql('SELECT count(*) FROM cdnow_summary_value'), 'the value of an order of each');
+is(sql(q{
+	WITH f AS (SELECT array_agg(x ORDER BY i) AS x, array_agg(tx ORDER BY i) AS tx, array_agg(t ORDER BY i) AS t
+		FROM (SELECT c.x, c.tx, c.t, md5(n::text) AS i FROM a, unnest(a.x, a.tx, a.t) WITH ORDINALITY c (x, tx, t, n)) s)
+	SELECT (SELECT b::text FROM a, ecauto.bgnbd_fit(a.x, a.tx, a.t) b) = (SELECT b::text FROM f, ecauto.bgnbd_fit(f.x, f.tx, f.t) b)
+}), 't', 'shuffled customers, the same to the last digit');
+
+done_testing();
