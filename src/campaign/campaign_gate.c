@@ -20,6 +20,7 @@
 #include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "miscadmin.h"
+#include "utils/array.h"
 #include "utils/builtins.h"
 
 #include "campaign/campaign.h"
@@ -30,6 +31,11 @@ static const char *const note_sql =
 	"INSERT INTO ecauto_data.campaign_mail (contact_id, state, reason, created_at, decide_at, deadline, decided_at, "
 	"message_id, channel, purpose, template, sender) "
 	"VALUES ($1, 'sent', 'sent', $2, $2, $2, $2, $3, 'email', $4, $5, $6)";
+
+static const char *const skip_sql =
+	"UPDATE ecauto_data.campaign_mail m SET state = 'skipped', reason = r.reason, decided_at = $3 "
+	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS r(id, reason) "
+	"WHERE m.message_id = r.id AND m.state = 'sent'";
 
 /* What of the error tells a program that it is about consent. */
 static int
@@ -138,6 +144,152 @@ enqueue_gate(const EcEnqueue *message, int64 id)
 		check_mail(message->payload, id, message->purpose, message->template, true);
 }
 
+/* ---- what was leased ---- */
+
+/* What lease_check() works on. */
+typedef struct Leased
+{
+	List	   *messages;		/* of EcMessage that need consent */
+	MemoryContext context;		/* of them */
+} Leased;
+
+/*
+ * Ask about the recipients of messages that have one purpose; the worst of
+ * what is said of them counts.
+ */
+static void
+lease_check_purpose(const Leased *leased, const char *purpose)
+{
+	List	   *addresses = NIL;
+	List	   *owners = NIL;
+	ListCell   *cell;
+	char	  **array;
+	EcVerdict  *verdicts;
+	int			n = 0;
+
+	foreach(cell, leased->messages)
+	{
+		EcMessage  *message = lfirst(cell);
+		List	   *list;
+
+		if (strcmp(message->purpose, purpose) != 0)
+			continue;
+		list = ec_payload_addresses(message->payload);
+		addresses = list_concat(addresses, list);
+		for (int i = 0; i < list_length(list); i++)
+			owners = lappend(owners, message);
+	}
+	array = palloc(sizeof(char *) * (list_length(addresses) + 1));
+	verdicts = palloc(sizeof(EcVerdict) * (list_length(addresses) + 1));
+	foreach(cell, addresses)
+		array[n++] = lfirst(cell);
+	ec_consent_check(array, n, EC_CHANNEL_EMAIL, purpose, ec_now(), verdicts);
+	n = 0;
+	foreach(cell, owners)
+	{
+		EcMessage  *message = lfirst(cell);
+		EcVerdict	verdict = verdicts[n++];
+
+		if (verdict != EC_MAY_SEND && message->unwanted == NULL)
+			message->unwanted = MemoryContextStrdup(leased->context,
+													verdict == EC_SUPPRESSED ? "suppressed" : "no_consent");
+	}
+}
+
+/* EcTryRun */
+static void
+lease_check(void *arg)
+{
+	static const Oid types[] = {INT8ARRAYOID, TEXTARRAYOID, TIMESTAMPTZOID};
+	Leased	   *leased = arg;
+	Datum	   *ids = palloc(sizeof(Datum) * (list_length(leased->messages) + 1));
+	Datum	   *reasons = palloc(sizeof(Datum) * (list_length(leased->messages) + 1));
+	List	   *asked = NIL;
+	Datum		values[3];
+	int			n = 0;
+	ListCell   *cell;
+	EcAs		as;
+
+	foreach(cell, leased->messages)
+	{
+		EcMessage  *message = lfirst(cell);
+		ListCell   *other;
+		bool		done = false;
+
+		foreach(other, asked)
+			done = done || strcmp(lfirst(other), message->purpose) == 0;
+		if (!done)
+		{
+			asked = lappend(asked, message->purpose);
+			lease_check_purpose(leased, message->purpose);
+		}
+	}
+	foreach(cell, leased->messages)
+	{
+		EcMessage  *message = lfirst(cell);
+
+		if (message->unwanted == NULL)
+			continue;
+		ids[n] = Int64GetDatum(message->id);
+		reasons[n++] = CStringGetTextDatum(message->unwanted);
+	}
+	if (n == 0)
+		return;
+	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+	values[1] = PointerGetDatum(construct_array(reasons, n, TEXTOID, -1, false, TYPALIGN_INT));
+	values[2] = TimestampTzGetDatum(ec_now());
+	ec_outbox_open(&as);
+	(void) ec_outbox_execute(skip_sql, 3, types, values, NULL);
+	ec_outbox_close(&as);
+}
+
+/* Is there a mail server at the endpoint, or nothing any more? */
+static bool
+goes_by_mail(const char *name)
+{
+	EcEndpoint *endpoint = ec_endpoint_load(name, InvalidOid, true);
+
+	return endpoint == NULL || EC_SCHEME_IS_MAIL(endpoint->scheme);
+}
+
+/*
+ * EcLeaseGate: one statement for each purpose.  If the shop's own query about
+ * consents fails nothing is known, and nothing is sent now.
+ */
+static void
+check_leased(List *messages)
+{
+	Leased		leased = {NIL, CurrentMemoryContext};
+	const char *known = NULL;	/* the endpoint that the last message goes to */
+	bool		by_mail = false;
+	ErrorData  *error;
+	ListCell   *cell;
+
+	foreach(cell, messages)
+	{
+		EcMessage  *message = lfirst(cell);
+
+		if (ec_purpose_is_free(message->purpose))
+			continue;
+		if (known == NULL || strcmp(known, message->endpoint) != 0)
+			by_mail = goes_by_mail(known = message->endpoint);
+		if (by_mail)
+			leased.messages = lappend(leased.messages, message);
+	}
+	if (leased.messages == NIL)
+		return;
+	error = ec_try(lease_check, &leased, false);
+	if (error == NULL)
+		return;
+	foreach(cell, leased.messages)
+	{
+		EcMessage  *message = lfirst(cell);
+
+		message->unwanted = NULL;
+		message->trouble = psprintf("could not ask for consent: %s", error->message);
+	}
+}
+
 /*
  * ecauto.check_outbox_consent(id bigint, endpoint text, purpose text,
  *							   template text, payload jsonb) returns void
@@ -147,14 +299,11 @@ enqueue_gate(const EcEnqueue *message, int64 id)
 Datum
 ecauto_check_outbox_consent(PG_FUNCTION_ARGS)
 {
-	EcEndpoint *endpoint;
-
 	ec_state_require();
 	ec_require_operator("write into the outbox");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2) || PG_ARGISNULL(4))
 		PG_RETURN_VOID();
-	endpoint = ec_endpoint_load(text_to_cstring(PG_GETARG_TEXT_PP(1)), InvalidOid, true);
-	if (endpoint != NULL && !EC_SCHEME_IS_MAIL(endpoint->scheme))
+	if (!goes_by_mail(text_to_cstring(PG_GETARG_TEXT_PP(1))))
 		PG_RETURN_VOID();
 	check_mail(PG_GETARG_JSONB_P(4), PG_GETARG_INT64(0), text_to_cstring(PG_GETARG_TEXT_PP(2)),
 			   PG_ARGISNULL(3) ? NULL : text_to_cstring(PG_GETARG_TEXT_PP(3)), !ec_outbox_redriving());
@@ -168,4 +317,5 @@ void
 ec_campaign_init(void)
 {
 	ec_enqueue_set_gate(enqueue_gate);
+	ec_lease_set_gate(check_leased);
 }

@@ -151,7 +151,14 @@ extern int64 ec_enqueue(const EcEnqueue *message, bool *created);
 typedef void (*EcEnqueueGate) (const EcEnqueue *message, int64 id);
 extern void ec_enqueue_set_gate(EcEnqueueGate gate);
 
-/* ---- outbox_manage.c ---- */
+/*
+ * The same for messages that have just been leased: it may mark some of them
+ * as unwanted.  Called outside of SPI, as the current user; raises nothing.
+ */
+typedef void (*EcLeaseGate) (List *messages);
+extern void ec_lease_set_gate(EcLeaseGate gate);
+
+/* ---- outbox_recall.c ---- */
 
 /*
  * End messages that still wait or are leased, as cancelled for that reason;
@@ -160,6 +167,17 @@ extern void ec_enqueue_set_gate(EcEnqueueGate gate);
  * acts as the owner of the state.
  */
 extern int64 ec_outbox_recall(Datum ids, const char *reason);
+
+/*
+ * A number that is another one when messages may have been recalled.  It is
+ * brought up to date by the beginning of a transaction.
+ */
+extern uint64 ec_outbox_recalls(void);
+
+/* Which of these messages are in the outbox?  Sets found[] for each; connects to SPI. */
+extern void ec_outbox_find(const int64 *ids, int n, bool *found);
+
+/* ---- outbox_manage.c ---- */
 
 /* Is ecauto.redrive() putting messages back just now, in this process? */
 extern bool ec_outbox_redriving(void);
@@ -189,6 +207,9 @@ typedef struct EcMessage
 	ArrayType  *remaining;		/* mail: text[] of recipients left; NULL: all */
 	char	   *wanted;			/* function to ask, or NULL */
 	char	   *entity;			/* others of it wait for this one; NULL */
+	char	   *purpose;		/* mail: what consent it needs; NULL: none was told */
+	char	   *unwanted;		/* set by the gate: why it is not to be sent, or NULL */
+	char	   *trouble;		/* set by the gate: why that is not known now, or NULL */
 	int			priority;
 	int			attempts;		/* this one included */
 	TimestampTz next_at;		/* when it was due */

@@ -84,6 +84,20 @@ text_value(const char *text, bool *isnull)
 	return text ? CStringGetTextDatum(text) : (Datum) 0;
 }
 
+/* A message that the gate has not let pass is nobody's: it ends, or waits a while. */
+static void
+refuse_lease(const EcMessage *message)
+{
+	EcResult	result = {
+		.id = message->id, .tid = message->tid, .endpoint = message->endpoint, .attempts = message->attempts,
+		.outcome = message->unwanted ? EC_UNWANTED : EC_RETRY,
+		.error = message->unwanted ? message->unwanted : message->trouble,
+		.wait = ec_backoff(message->attempts, -1, pg_prng_double(&pg_global_prng_state))
+	};
+
+	ec_outbox_settle(&result, 1, EC_LEASED_BY_HAND);
+}
+
 /*
  * ecauto.lease(endpoint text, n integer, duration interval) returns setof record
  */
@@ -127,6 +141,11 @@ ecauto_lease(PG_FUNCTION_ARGS)
 		bool		nulls[12] = {false};
 		NameData	sender;
 
+		if (message->unwanted != NULL || message->trouble != NULL)
+		{
+			refuse_lease(message);
+			continue;
+		}
 		namestrcpy(&sender, message->sender);
 		values[0] = Int64GetDatum(message->id);
 		values[1] = Int32GetDatum(message->attempts);

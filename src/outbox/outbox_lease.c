@@ -52,6 +52,14 @@
  */
 #define LEASE_BYTES (32 * 1024 * 1024)
 
+static EcLeaseGate lease_gate = NULL;
+
+void
+ec_lease_set_gate(EcLeaseGate gate)
+{
+	lease_gate = gate;
+}
+
 typedef struct Claim
 {
 	EcRows		rows;			/* of the outbox */
@@ -209,6 +217,9 @@ message_of(Claim *claim)
 	message->headers = varlena_of(slot, OUTBOX_HEADERS);
 	message->remaining = varlena_of(slot, OUTBOX_REMAINING);
 	message->wanted = text_of(slot, OUTBOX_WANTED);
+	message->purpose = text_of(slot, OUTBOX_PURPOSE);
+	message->unwanted = NULL;
+	message->trouble = NULL;
 	message->attempts = DatumGetInt32(slot->tts_values[OUTBOX_ATTEMPTS]) + 1;
 	message->next_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_NEXT_AT]);
 	message->created_at = DatumGetTimestampTz(slot->tts_values[OUTBOX_CREATED_AT]);
@@ -368,5 +379,7 @@ ec_outbox_lease(EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms,
 	ec_rows_close(&claim.rows);
 	PopActiveSnapshot();
 	ec_outbox_close(&as);
+	if (lease_gate != NULL && claim.messages != NIL)
+		lease_gate(claim.messages);
 	return claim.messages;
 }

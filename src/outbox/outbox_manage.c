@@ -73,16 +73,6 @@ static const char *const cancel_sql =
 	"g.queued_at, g.expires_at, g.endpoint, g.sender, g.key, g.path, g.method, g.body, g.entity, g.template, "
 	"g.purpose, g.wanted, g.headers, g.payload, g.last_error, g.last_answer FROM gone g";
 
-/* whatever state it is in: who withdrew his consent need not wait for a lease to end */
-static const char *const recall_sql =
-	"WITH gone AS (DELETE FROM ecauto_data.outbox o WHERE o.id = ANY ($1) RETURNING o.*) "
-	"INSERT INTO ecauto_data.outbox_history (id, finished_at, state, attempts, priority, last_status, created_at, "
-	"queued_at, expires_at, endpoint, sender, key, path, method, body, entity, template, purpose, wanted, headers, "
-	"payload, last_error, last_answer) "
-	"SELECT g.id, $2, 'cancelled', g.attempts, g.priority, g.last_status, g.created_at, "
-	"g.queued_at, g.expires_at, g.endpoint, g.sender, g.key, g.path, g.method, g.body, g.entity, g.template, "
-	"g.purpose, g.wanted, g.headers, g.payload, $3, g.last_answer FROM gone g";
-
 static const char *const redrive_sql =
 	"WITH back AS (DELETE FROM ecauto_data.outbox_history h WHERE h.state = 'dead' AND h.endpoint = $1 "
 	"AND ($2 IS NULL OR h.key = $2) AND ($3 IS NULL OR h.last_error LIKE $3) "
@@ -286,17 +276,6 @@ ecauto_cancel(PG_FUNCTION_ARGS)
 	}
 	SPI_finish();
 	PG_RETURN_BOOL(cancelled);
-}
-
-int64
-ec_outbox_recall(Datum ids, const char *reason)
-{
-	static const Oid types[] = {INT8ARRAYOID, TIMESTAMPTZOID, TEXTOID};
-	TimestampTz now = ec_now();
-	Datum		values[3] = {ids, TimestampTzGetDatum(now), CStringGetTextDatum(reason)};
-
-	ec_history_ensure(now);
-	return (int64) ec_outbox_execute(recall_sql, 3, types, values, NULL);
 }
 
 bool

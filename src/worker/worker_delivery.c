@@ -50,6 +50,7 @@ ec_delivery_finish(EcDelivery *delivery, EcJob *job, EcOutcome outcome)
 
 	lane->inflight--;
 	delivery->inflight--;
+	delivery->recallable -= job->recallable;
 	job->outcome = outcome;
 	job->ended = now;
 	if (outcome == EC_RETRY)
@@ -397,6 +398,8 @@ ec_delivery_run(EcDelivery *delivery)
 		ec_worker_interrupts();
 		delivery_transact(delivery);
 		ec_lanes_start(delivery, ec_worker_clock());
+		if (delivery->recallable > 0)
+			ec_delivery_recall(delivery);
 		for (EcTarget *target = delivery->targets; target != NULL; target = target->next)
 			if (target->pool != NULL)
 				ec_smtp_pool_run(target->pool);

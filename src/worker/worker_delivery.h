@@ -50,6 +50,7 @@ struct EcJob
 	ItemPointerData tid;		/* of the leased row */
 	int			priority;		/* -1, 0, 1 */
 	char	   *entity;			/* others of it wait for this one; NULL */
+	bool		recallable;		/* may be taken back while it is leased */
 	int			attempts;
 	int64		lease_end;		/* ec_worker_clock() */
 	TimestampTz queued_at;
@@ -149,6 +150,8 @@ struct EcDelivery
 	int64		trimmed_at;		/* last look at the age of the history */
 	int64		error_until;	/* no transaction before, after one failed */
 	int64		error_wait;
+	int			recallable;		/* jobs in hand that may be recalled */
+	uint64		recalls;		/* ec_outbox_recalls() when jobs were last looked for */
 	int64		count[EC_RELEASE + 1];	/* settled so far, by outcome */
 };
 
@@ -178,12 +181,18 @@ extern bool ec_lanes_exhausted(EcDelivery *delivery, int64 now);
 extern void ec_lanes_leased(EcDelivery *delivery, const EcLeaseWish *wishes, int nwishes);
 extern bool ec_lanes_want_lease(EcDelivery *delivery, int64 now);
 extern EcLeaseWish *ec_lanes_wishes(EcDelivery *delivery, int64 now, int *nwishes, int *lease_ms);
+extern void ec_lane_recall(EcDelivery *delivery, EcLane *lane,
+						   bool (*stays) (int64 job, void *arg), void *arg);
 extern void ec_lane_push(EcDelivery *delivery, EcJob *job);
 extern void ec_lanes_start(EcDelivery *delivery, int64 now);
 extern int64 ec_lanes_wait(EcDelivery *delivery, int64 now);
 extern void ec_lanes_forget_passes(EcDelivery *delivery);
 extern EcTarget *ec_target_get(EcDelivery *delivery, EcLane *lane, const char *sender);
 extern void ec_target_release(EcDelivery *delivery, EcTarget *target);
+
+/* ---- worker_recall.c ---- */
+
+extern void ec_delivery_recall(EcDelivery *delivery);
 
 /* ---- worker_job.c ---- */
 

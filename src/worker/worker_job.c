@@ -287,8 +287,16 @@ unwanted(const EcMessage *message)
 static void
 make_ready(EcDelivery *delivery, EcJob *job, const EcMessage *message)
 {
-	char	   *reason = message->wanted ? unwanted(message) : NULL;
+	const char *reason = message->unwanted;
 
+	if (message->trouble != NULL)
+	{
+		job->outcome = EC_RETRY;
+		job->error = strdup(message->trouble);
+		return;
+	}
+	if (reason == NULL && message->wanted != NULL)
+		reason = unwanted(message);
 	if (reason != NULL)
 	{
 		job->outcome = EC_UNWANTED;
@@ -419,7 +427,8 @@ ec_job_create(EcDelivery *delivery, const EcMessage *message, int64 lease_end)
 	EcJob		draft = {
 		.lane = ec_lane_find(delivery, message->endpoint), .id = message->id, .tid = message->tid,
 		.priority = message->priority, .entity = message->entity, .attempts = message->attempts,
-		.queued_at = message->queued_at, .lease_end = lease_end, .retry_after = -1
+		.queued_at = message->queued_at, .lease_end = lease_end, .retry_after = -1,
+		.recallable = message->purpose != NULL && strcmp(message->purpose, "transactional") != 0
 	};
 
 	if (delivery->careful || draft.lane->mail || message->wanted != NULL)

@@ -354,6 +354,7 @@ ec_lane_push(EcDelivery *delivery, EcJob *job)
 {
 	ec_jobs_append(&job->lane->queue[job->priority + 1], job);
 	job->lane->queued++;
+	delivery->recallable += job->recallable;
 	delivery->queued++;
 }
 
@@ -381,6 +382,35 @@ lane_first(const EcLane *lane)
 		if (lane->queue[i].first != NULL)
 			return lane->queue[i].first;
 	return NULL;
+}
+
+/*
+ * Ask about each job that waits in the queues, in their order.  Those that do
+ * not stay are given back.
+ */
+void
+ec_lane_recall(EcDelivery *delivery, EcLane *lane, bool (*stays) (int64 job, void *arg), void *arg)
+{
+	for (int i = 0; i < EC_PRIORITIES; i++)
+	{
+		EcJobList	all = lane->queue[i];
+		EcJob	   *job;
+
+		memset(&lane->queue[i], 0, sizeof(EcJobList));
+		while ((job = ec_jobs_shift(&all)) != NULL)
+		{
+			if (stays((int64) (intptr_t) job, arg))
+			{
+				ec_jobs_append(&lane->queue[i], job);
+				continue;
+			}
+			lane->queued--;
+			delivery->queued--;
+			lane->inflight++;
+			delivery->inflight++;
+			ec_delivery_finish(delivery, job, EC_RELEASE);
+		}
+	}
 }
 
 static bool

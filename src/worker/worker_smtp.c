@@ -642,6 +642,29 @@ ec_smtp_pool_submit(EcSmtpPool *pool, const EcSmtpMail *source)
 	return true;
 }
 
+void
+ec_smtp_pool_recall(EcSmtpPool *pool, bool (*stays) (int64 id, void *arg), void *arg)
+{
+	SmtpMail  **link = &pool->first;
+	SmtpMail   *last = NULL;
+
+	while (*link != NULL)
+	{
+		SmtpMail   *mail = *link;
+
+		if (stays(mail->id, arg))
+		{
+			last = mail;
+			link = &mail->next;
+			continue;
+		}
+		*link = mail->next;
+		pool->queued--;
+		ec_smtp_pool_finish(pool, mail);
+	}
+	pool->last = last;
+}
+
 /* Give up what is overdue, close what was idle for long. */
 static void
 deadlines_check(EcSmtpPool *pool, int64 now)

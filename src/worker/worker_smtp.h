@@ -166,6 +166,12 @@ extern void ec_smtp_pool_destroy(EcSmtpPool *pool);
  */
 extern bool ec_smtp_pool_submit(EcSmtpPool *pool, const EcSmtpMail *mail);
 
+/*
+ * Ask about each mail that no connection has taken yet, in their order.
+ * Those that do not stay are reported as EC_RELEASE.
+ */
+extern void ec_smtp_pool_recall(EcSmtpPool *pool, bool (*stays) (int64 id, void *arg), void *arg);
+
 /* Start connections for what was submitted, give up what is overdue. */
 extern void ec_smtp_pool_run(EcSmtpPool *pool);
 
