@@ -4,7 +4,8 @@ CREATE TABLE ecauto_data.customer_setting (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),
 	currency text,
 	by_hand boolean NOT NULL DEFAULT false,
-	silent_no bigint NOT NULL DEFAULT 0
+	silent_no bigint NOT NULL DEFAULT 0,
+	categories_at timestamptz NOT NULL DEFAULT '-infinity'
 );
 INSERT INTO ecauto_data.customer_setting DEFAULT VALUES;
 COMMENT ON TABLE ecauto_data.customer_setting IS 'one row: how facts of customers are computed';
@@ -63,3 +64,53 @@ CREATE INDEX seen_order_customer_idx ON ecauto_data.seen_order (customer_key, pl
 CREATE INDEX seen_order_guest_idx ON ecauto_data.seen_order (email, placed_at) WHERE customer_key IS NULL;
 CREATE INDEX seen_cart_customer_idx ON ecauto_data.seen_cart (customer_key) WHERE completed_at IS NULL;
 CREATE INDEX seen_cart_guest_idx ON ecauto_data.seen_cart (email) WHERE customer_key IS NULL AND completed_at IS NULL;
+
+-- What they bought and looked at, for conditions and interests.
+
+CREATE TABLE ecauto_data.order_item (
+	order_key text COLLATE "C" NOT NULL,
+	sku text COLLATE "C" NOT NULL,
+	qty numeric,
+	amount numeric,
+	PRIMARY KEY (order_key, sku)
+);
+CREATE INDEX order_item_sku_idx ON ecauto_data.order_item (sku, order_key);
+COMMENT ON TABLE ecauto_data.order_item IS
+	'skus of each order: units that were not cancelled, and what they cost in the order''s currency; read when something changes about the order';
+
+CREATE TABLE ecauto_data.category_product (
+	category text COLLATE "C" NOT NULL,
+	product text COLLATE "C" NOT NULL,
+	PRIMARY KEY (category, product)
+);
+CREATE INDEX category_product_product_idx ON ecauto_data.category_product (product);
+COMMENT ON TABLE ecauto_data.category_product IS
+	'products of each category and of the categories below it, by key; read at most once an hour';
+
+CREATE VIEW ecauto_data.purchase AS
+SELECT o.customer_key AS customer, o.key AS order_key, o.placed_at, i.sku, s.product_key AS product, i.qty, i.amount, o.currency
+FROM ecauto_data.seen_order o JOIN ecauto_data.order_item i ON i.order_key = o.key
+LEFT JOIN ecauto_data.seen_sku s ON s.key = i.sku
+WHERE o.customer_key IS NOT NULL AND NOT coalesce(o.cancelled, false)
+UNION ALL
+SELECT f.key, o.key, o.placed_at, i.sku, s.product_key, i.qty, i.amount, o.currency
+FROM ecauto_data.seen_order o JOIN ecauto_data.order_item i ON i.order_key = o.key
+JOIN ecauto_data.customer_fact f ON f.guest_email = o.email
+LEFT JOIN ecauto_data.seen_sku s ON s.key = i.sku
+WHERE o.customer_key IS NULL AND NOT coalesce(o.cancelled, false);
+COMMENT ON VIEW ecauto_data.purchase IS
+	'what each customer bought, in orders that were not cancelled: sku and product by key, units, amount';
+
+CREATE VIEW ecauto_data.behaviour AS
+SELECT e.customer, e.at, e.kind, e.sku, s.product_key AS product, e.new AS properties, e.session
+FROM ecauto_data.event e LEFT JOIN ecauto_data.seen_sku s ON s.key = e.sku
+WHERE e.customer IS NOT NULL AND e.role IS NULL
+	AND NOT EXISTS (SELECT FROM ecauto_data.no_profile n WHERE n.customer = e.customer)
+UNION ALL
+SELECT i.customer, e.at, e.kind, e.sku, s.product_key, e.new, e.session
+FROM ecauto_data.identity i JOIN ecauto_data.event e ON e.session = i.session
+LEFT JOIN ecauto_data.seen_sku s ON s.key = e.sku
+WHERE e.customer IS NULL AND e.role IS NULL
+	AND NOT EXISTS (SELECT FROM ecauto_data.no_profile n WHERE n.customer = i.customer);
+COMMENT ON VIEW ecauto_data.behaviour IS
+	'what each customer did, by track(), in sessions that were identified too; nothing of those who objected to profiling';

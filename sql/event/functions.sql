@@ -29,7 +29,7 @@ RETURNS uuid
 AS 'MODULE_PATHNAME', 'ecauto_track'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.track(text, text, text, jsonb, text, timestamptz, uuid) IS
-'tells behaviour (view, click, search, wishlist, or a kind of your own) and returns the event''s identifier; the same event_id told again changes nothing; at: NULL for now; error if the kind is one that ecauto derives from the shop''s tables';
+'tells behaviour (view, click, search, wishlist, or a kind of your own) and returns the event''s identifier; the same event_id told again changes nothing; NULL, and nothing kept, if the customer (or the one the session belongs to) objected to profiling; at: NULL for now; error if the kind is one that ecauto derives from the shop''s tables';
 
 CREATE OR REPLACE FUNCTION ecauto.identify(session text, customer text)
 RETURNS void
@@ -53,3 +53,18 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE
 SET lock_timeout = '2s';
 COMMENT ON FUNCTION ecauto.drop_old_events(interval) IS
 'drops the monthly partitions of the event table that hold nothing younger than this, and returns how many; forgets identifiers and completed carts of that age too; gives up, to be run again, if a transaction holds the events for more than 2 seconds';
+
+CREATE OR REPLACE FUNCTION ecauto.opt_out_of_profiling(customer text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ecauto_opt_out_of_profiling'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.opt_out_of_profiling(text) IS
+'from now on track() keeps nothing of this customer or of sessions that belong to him, and what was kept counts for nothing; false if it was so already';
+
+CREATE OR REPLACE FUNCTION ecauto.allow_profiling(customer text)
+RETURNS boolean
+AS 'MODULE_PATHNAME', 'ecauto_allow_profiling'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.allow_profiling(text) IS
+'undoes ecauto.opt_out_of_profiling(); false if there was nothing to undo';
+REVOKE ALL ON FUNCTION ecauto.allow_profiling(text) FROM PUBLIC;

@@ -112,10 +112,11 @@ COMMENT ON COLUMN ecauto_data.seen_cart.completed_at IS
 
 CREATE TABLE ecauto_data.customer_stale (
 	customer text COLLATE "C",
-	email text
+	email text,
+	order_key text COLLATE "C"
 );
 COMMENT ON TABLE ecauto_data.customer_stale IS
-	'customers, by key or e-mail address, of whom something was seen that their facts do not say yet; a row without either stands for all; a queue, without index';
+	'customers, by key or e-mail address, of whom something was seen that their facts do not say yet, and orders whose lines were not read yet; a row without any stands for all; a queue, without index';
 
 -- Events
 
@@ -163,3 +164,10 @@ CREATE TABLE ecauto_data.identity (
 );
 COMMENT ON TABLE ecauto_data.identity IS
 	'which customer a session turned out to be; removing a row undoes it';
+
+CREATE TABLE ecauto_data.no_profile (
+	customer text COLLATE "C" PRIMARY KEY,
+	at timestamptz NOT NULL
+);
+COMMENT ON TABLE ecauto_data.no_profile IS
+	'customers of whom no behaviour is collected, because they objected to profiling';

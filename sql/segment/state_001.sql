@@ -8,6 +8,7 @@ CREATE TABLE ecauto_data.segment (
 	description text,
 	definer name NOT NULL DEFAULT current_user,
 	created_at timestamptz NOT NULL,
+	asks boolean NOT NULL DEFAULT false,
 	broken_at timestamptz,
 	broken_message text,
 	CHECK (condition IS NOT NULL OR leave_condition IS NULL)
@@ -18,6 +19,8 @@ COMMENT ON COLUMN ecauto_data.segment.condition IS
 COMMENT ON COLUMN ecauto_data.segment.leave_condition IS
 	'a member stays until this is true; NULL: until condition is not';
 COMMENT ON COLUMN ecauto_data.segment.definer IS 'the conditions run as this role';
+COMMENT ON COLUMN ecauto_data.segment.asks IS
+	'its condition has subqueries or functions that are not the server''s own';
 COMMENT ON COLUMN ecauto_data.segment.broken_message IS
 	'why the condition could not be evaluated; members stay as they were';
 

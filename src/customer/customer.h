@@ -52,4 +52,7 @@ extern char *ec_customer_rows_sql(const char *keys, const char *as_of, const boo
 /* ---- customer_tick.c ---- */
 extern void ec_customer_tick(EcTick *tick);
 
+/* ---- customer_line.c ---- */
+extern void ec_customer_lines_read(EcTick *tick, bool all);
+
 #endif							/* EC_CUSTOMER_H */

@@ -97,7 +97,7 @@ ecauto_set_main_currency(PG_FUNCTION_ARGS)
 	ec_as_state_owner(&as);
 	if (SPI_execute_plan(ec_plan("UPDATE ecauto_data.customer_setting SET currency = $1, by_hand = true", 1, types),
 						 args, NULL, false, 0) != SPI_OK_UPDATE ||
-		SPI_execute_plan(ec_plan("INSERT INTO ecauto_data.customer_stale VALUES (NULL, NULL)", 0, NULL),
+		SPI_execute_plan(ec_plan("INSERT INTO ecauto_data.customer_stale VALUES (NULL, NULL, NULL)", 0, NULL),
 						 NULL, NULL, false, 0) != SPI_OK_INSERT)
 		elog(ERROR, "could not set the main currency");
 	ec_as_end(&as);

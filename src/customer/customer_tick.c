@@ -40,7 +40,8 @@ PG_FUNCTION_INFO_V1(ecauto_median_gap);
 /* is there a queue, with all customers in it; when does a row not hold any more? */
 static const char work_statement[] =
 	"SELECT EXISTS (SELECT FROM ecauto_data.customer_stale),\n"
-	"  EXISTS (SELECT FROM ecauto_data.customer_stale WHERE customer IS NULL AND email IS NULL),\n"
+	"  EXISTS (SELECT FROM ecauto_data.customer_stale\n"
+	"    WHERE customer IS NULL AND email IS NULL AND order_key IS NULL),\n"
 	"  (SELECT pg_catalog.min(valid_until) FROM ecauto_data.customer_fact WHERE valid_until < 'infinity')";
 
 /*
@@ -248,6 +249,7 @@ ec_customer_tick(EcTick *tick)
 
 	if (!work_look(tick, &compute.all))
 		return;
+	ec_customer_lines_read(tick, compute.all);
 	error = ec_try(customers_compute, &compute, false);
 	if (error != NULL)
 		ereport(LOG,

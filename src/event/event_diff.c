@@ -186,15 +186,16 @@ static const char stock_summed_statement[] = STOCK_NOW_SUMMED STOCK_DIFF;
 
 /*
  * Whose facts have to be computed again (docs/customer.md): the customers and
- * the e-mail addresses that a row had and has; one row without either for all
- * of them, when a role is loaded or compared silently.  The customer's facts
+ * the e-mail addresses that a row had and has, and the order whose lines are to
+ * be read; one row without any for all of them, when a role is loaded or compared silently.  The customer's facts
  * are made of what was seen, so nothing else needs to tell of a change.
  */
 #define CUSTOMER_STALE(had, has) \
-	"stale AS (INSERT INTO ecauto_data.customer_stale (customer, email)\n" \
-	"  SELECT x.customer, x.email FROM d CROSS JOIN LATERAL (VALUES " had ", " has ") x(customer, email)\n" \
-	"  WHERE NOT ($3 AND $1 IS NULL) AND (x.customer IS NOT NULL OR x.email IS NOT NULL)\n" \
-	"  UNION SELECT NULL, NULL WHERE $3 AND $1 IS NULL AND EXISTS (SELECT FROM d))\n"
+	"stale AS (INSERT INTO ecauto_data.customer_stale (customer, email, order_key)\n" \
+	"  SELECT x.customer, x.email, x.order_key\n" \
+	"  FROM d CROSS JOIN LATERAL (VALUES " had ", " has ") x(customer, email, order_key)\n" \
+	"  WHERE NOT ($3 AND $1 IS NULL) AND (x.customer IS NOT NULL OR x.email IS NOT NULL OR x.order_key IS NOT NULL)\n" \
+	"  UNION SELECT NULL, NULL, NULL WHERE $3 AND $1 IS NULL AND EXISTS (SELECT FROM d))\n"
 
 /* what is remembered of a customer beside his key; prefix p */
 #define CUSTOMER_COLUMNS(p) \
@@ -215,7 +216,7 @@ static const char customer_statement[] =
 	"  SET (" CUSTOMER_COLUMNS("") ") = ROW (" CUSTOMER_COLUMNS("d.") ")\n"
 	"  FROM d WHERE d.here AND d.known AND s.key = d.key),\n"
 	"gone AS (DELETE FROM ecauto_data.seen_customer s USING d WHERE NOT d.here AND s.key = d.key),\n"
-	CUSTOMER_STALE("(d.key, d.email)", "(d.key, d.o_email)")
+	CUSTOMER_STALE("(d.key, d.email, NULL)", "(d.key, d.o_email, NULL)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, 'customer.created', 'customer', d.key, d.key, NULL, NULL,\n"
 	"  pg_catalog.jsonb_build_object('email', email, 'guest', guest, 'active', active)\n"
@@ -266,7 +267,7 @@ static const char order_statement[] =
 	"  FROM d WHERE NOT known AND cart_key IS NOT NULL AND NOT $3 ORDER BY cart_key\n"
 	"  ON CONFLICT (key) DO UPDATE SET completed_at = excluded.completed_at\n"
 	"  WHERE seen_cart.completed_at IS NULL),\n"
-	CUSTOMER_STALE("(d.o_customer_key, d.o_email)", "(d.customer_key, d.email)")
+	CUSTOMER_STALE("(d.o_customer_key, d.o_email, NULL)", "(d.customer_key, d.email, d.key)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, kind, role, key, customer, NULL, old, new FROM (\n"
 	"  SELECT e.kind, e.role, CASE e.role WHEN 'cart' THEN d.cart_key ELSE d.key END AS key,\n"
@@ -328,7 +329,7 @@ static const char cart_statement[] =
 	"    last_activity = d.n_last_activity, lines = d.n_lines, changed_at = $2\n"
 	"  FROM d WHERE d.here AND d.known AND s.key = d.key),\n"
 	"gone AS (DELETE FROM ecauto_data.seen_cart s USING d WHERE NOT d.here AND s.key = d.key),\n"
-	CUSTOMER_STALE("(d.o_customer_key, d.o_email)", "(d.n_customer_key, d.n_email)")
+	CUSTOMER_STALE("(d.o_customer_key, d.o_email, NULL)", "(d.n_customer_key, d.n_email, NULL)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, 'cart.changed', 'cart', d.key,\n"
 	"  coalesce(n_customer_key, o_customer_key), NULL,\n"

@@ -28,6 +28,8 @@
 PG_FUNCTION_INFO_V1(ecauto_track);
 PG_FUNCTION_INFO_V1(ecauto_identify);
 PG_FUNCTION_INFO_V1(ecauto_unidentify);
+PG_FUNCTION_INFO_V1(ecauto_opt_out_of_profiling);
+PG_FUNCTION_INFO_V1(ecauto_allow_profiling);
 PG_FUNCTION_INFO_V1(ecauto_stock_state);
 
 #define KIND_MAX 63				/* bytes */
@@ -94,10 +96,31 @@ name_argument(FunctionCallInfo fcinfo, int argno, const char *what, char *null)
 }
 
 /*
+ * Has the customer, or the one that the session belongs to, objected to
+ * profiling?  The caller is connected to SPI and acts as the owner of the state.
+ */
+static bool
+profiling_is_refused(Datum customer, char customer_null, Datum session, char session_null)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID};
+	Datum		args[] = {customer, session};
+	char		nulls[] = {customer_null, session_null};
+
+	if (customer_null == 'n' && session_null == 'n')
+		return false;
+	if (SPI_execute_plan(ec_plan("SELECT FROM ecauto_data.no_profile WHERE customer = $1 OR customer = "
+								 "(SELECT i.customer FROM ecauto_data.identity i WHERE i.session = $2)", 2, types),
+						 args, nulls, false, 1) != SPI_OK_SELECT)
+		elog(ERROR, "could not look up objections to profiling");
+	return SPI_processed > 0;
+}
+
+/*
  * ecauto.track(kind text, customer text, sku text, properties jsonb,
  *				session text, at timestamptz, event_id uuid) returns uuid
  *
- * Returns the identifier of the event; the same again if it had been told.
+ * Returns the identifier of the event; the same again if it had been told; NULL
+ * if nothing is collected of this customer.
  */
 Datum
 ecauto_track(PG_FUNCTION_ARGS)
@@ -171,6 +194,12 @@ ecauto_track(PG_FUNCTION_ARGS)
 							 args, nulls, false, 0) != SPI_OK_INSERT)
 			elog(ERROR, "could not remember the event");
 		told = SPI_processed == 0;
+	}
+	if (!told && profiling_is_refused(args[3], nulls[3], args[5], nulls[5]))
+	{
+		ec_as_end(&as);
+		SPI_finish();
+		PG_RETURN_NULL();
 	}
 	if (!told)
 	{
@@ -247,6 +276,49 @@ ecauto_unidentify(PG_FUNCTION_ARGS)
 	ec_as_end(&as);
 	SPI_finish();
 	PG_RETURN_BOOL(found);
+}
+
+/* Run a statement on the objections of a customer; did it change a row? */
+static bool
+profiling_change(FunctionCallInfo fcinfo, const char *sql, int expected)
+{
+	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID};
+	Datum		args[2];
+	char		nulls[] = "  ";
+	bool		changed;
+	EcAs		as;
+
+	ec_state_require();
+	args[0] = name_argument(fcinfo, 0, "customer", &nulls[0]);
+	args[1] = TimestampTzGetDatum(ec_now());
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	if (SPI_execute_plan(ec_plan(sql, strstr(sql, "$2") != NULL ? 2 : 1, types), args, nulls, false, 0) != expected)
+		elog(ERROR, "could not change objections to profiling");
+	changed = SPI_processed > 0;
+	ec_as_end(&as);
+	SPI_finish();
+	return changed;
+}
+
+/*
+ * ecauto.opt_out_of_profiling(customer text) returns boolean
+ */
+Datum
+ecauto_opt_out_of_profiling(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(profiling_change(fcinfo, "INSERT INTO ecauto_data.no_profile (customer, at) VALUES ($1, $2) "
+									"ON CONFLICT (customer) DO NOTHING", SPI_OK_INSERT));
+}
+
+/*
+ * ecauto.allow_profiling(customer text) returns boolean
+ */
+Datum
+ecauto_allow_profiling(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_BOOL(profiling_change(fcinfo, "DELETE FROM ecauto_data.no_profile WHERE customer = $1", SPI_OK_DELETE));
 }
 
 static void

@@ -425,12 +425,12 @@ static void
 segment_define(EcSegmentSet *set, EcSegment *segment, const char *description, bool keep_description,
 			   bool announce)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, NAMEOID, TIMESTAMPTZOID, BOOLOID};
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, NAMEOID, TIMESTAMPTZOID, BOOLOID, BOOLOID};
 	EcSegmentRefresh done;
 	TimestampTz at = ec_now();
 	NameData	definer;
-	Datum		args[7];
-	char		nulls[] = "       ";
+	Datum		args[8];
+	char		nulls[] = "        ";
 	ListCell   *lc;
 
 	/* each is checked in the new scope: a circle needs their references */
@@ -453,14 +453,15 @@ segment_define(EcSegmentSet *set, EcSegment *segment, const char *description, b
 	args[4] = NameGetDatum(&definer);
 	args[5] = TimestampTzGetDatum(at);
 	args[6] = BoolGetDatum(keep_description);
+	args[7] = BoolGetDatum(segment->foreign);
 	for (int i = 1; i <= 3; i++)
 		nulls[i] = args[i] == (Datum) 0 ? 'n' : ' ';
-	state_execute("INSERT INTO ecauto_data.segment (name, condition, leave_condition, description, definer, created_at) "
-				  "VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (name) DO UPDATE SET condition = excluded.condition, "
+	state_execute("INSERT INTO ecauto_data.segment (name, condition, leave_condition, description, definer, created_at, asks) "
+				  "VALUES ($1, $2, $3, $4, $5, $6, $8) ON CONFLICT (name) DO UPDATE SET condition = excluded.condition, "
 				  "leave_condition = excluded.leave_condition, definer = excluded.definer, "
 				  "description = CASE WHEN $7 THEN segment.description ELSE excluded.description END, "
-				  "broken_at = NULL, broken_message = NULL",
-				  7, types, args, nulls, SPI_OK_INSERT);
+				  "asks = excluded.asks, broken_at = NULL, broken_message = NULL",
+				  8, types, args, nulls, SPI_OK_INSERT);
 	version_advance();
 	ec_segments_refresh(NULL, "definition", !announce, at, &done);
 

@@ -47,6 +47,7 @@ PG_FUNCTION_INFO_V1(ecauto_refresh_segments);
 typedef struct Work
 {
 	bool		any;			/* is there a segment at all? */
+	bool		asks;			/* is there one that is not self-contained? */
 	int64		done_no;		/* change_no looked at */
 	int64		last_no;		/* that there is */
 	bool		silent;			/* all customers were computed anew, silently */
@@ -54,7 +55,7 @@ typedef struct Work
 } Work;
 
 static const char work_statement[] =
-	"SELECT EXISTS (SELECT FROM ecauto_data.segment), s.change_no,\n"
+	"SELECT EXISTS (SELECT FROM ecauto_data.segment), EXISTS (SELECT FROM ecauto_data.segment WHERE asks), s.change_no,\n"
 	"  coalesce((SELECT pg_catalog.max(change_no) FROM ecauto_data.customer_fact), 0), c.silent_no > s.change_no,\n"
 	"  least('infinity', (SELECT pg_catalog.min(next_change_at) FROM ecauto_data.segment_state\n"
 	"      WHERE next_change_at < 'infinity'),\n"
@@ -67,7 +68,8 @@ static const char keys_statement[] =
 	"  UNION SELECT customer FROM ecauto_data.segment_state\n"
 	"  WHERE next_change_at < 'infinity' AND next_change_at <= $2\n"
 	"  UNION SELECT key FROM ecauto_data.customer_fact\n"
-	"  WHERE valid_until < 'infinity' AND valid_until <= $2 LIMIT $3) x";
+	"  WHERE valid_until < 'infinity' AND valid_until <= $2\n"
+	"  UNION SELECT t.key COLLATE \"C\" FROM pg_catalog.unnest($4) t(key) LIMIT $3) x";
 
 static void
 work_look(Work *work)
@@ -86,22 +88,66 @@ work_look(Work *work)
 	row = SPI_tuptable->vals[0];
 	desc = SPI_tuptable->tupdesc;
 	work->any = DatumGetBool(SPI_getbinval(row, desc, 1, &isnull));
-	work->done_no = DatumGetInt64(SPI_getbinval(row, desc, 2, &isnull));
-	work->last_no = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
-	work->silent = DatumGetBool(SPI_getbinval(row, desc, 4, &isnull));
-	work->next = DatumGetTimestampTz(SPI_getbinval(row, desc, 5, &isnull));
+	work->asks = DatumGetBool(SPI_getbinval(row, desc, 2, &isnull));
+	work->done_no = DatumGetInt64(SPI_getbinval(row, desc, 3, &isnull));
+	work->last_no = DatumGetInt64(SPI_getbinval(row, desc, 4, &isnull));
+	work->silent = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
+	work->next = DatumGetTimestampTz(SPI_getbinval(row, desc, 6, &isnull));
 	ec_as_end(&as);
 	SPI_finish();
 }
 
+/*
+ * Customers of whom the tick's events tell something, of whatever kind.  What
+ * they do may decide about segments whose conditions have subqueries; facts
+ * need not change by it.
+ */
+static const char told_statement[] =
+	"SELECT pg_catalog.array_agg(DISTINCT coalesce(e.customer, i.customer)) FROM " EC_EVENTS_OF_TICK " e\n"
+	"LEFT JOIN ecauto_data.identity i ON i.session = e.session\n"
+	"WHERE coalesce(e.customer, i.customer) IS NOT NULL AND e.role IS DISTINCT FROM 'segment'";
+
+/* Do the events of a tick concern segments?  They do if a condition may look at them. */
+static ArrayType *
+told_find(const EcTick *tick)
+{
+	MemoryContext context = CurrentMemoryContext;
+	ArrayType  *keys = NULL;
+	Datum		args[EC_EVENTS_OF_TICK_ARGS];
+	Datum		value;
+	bool		isnull;
+	EcAs		as;
+
+	if (!ec_event_in_tick(tick))
+		return NULL;
+	ec_event_tick_args(tick, args);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_as_state_owner(&as);
+	if (SPI_execute_plan(ec_plan(told_statement, EC_EVENTS_OF_TICK_ARGS, ec_event_tick_types), args, NULL,
+						 false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not find customers of whom something was told");
+	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	if (!isnull)
+	{
+		MemoryContext spi = MemoryContextSwitchTo(context);
+
+		keys = DatumGetArrayTypePCopy(value);
+		MemoryContextSwitchTo(spi);
+	}
+	ec_as_end(&as);
+	SPI_finish();
+	return keys;
+}
+
 /* Keys of the customers to look at: text[], or NULL for all. */
 static ArrayType *
-keys_find(const Work *work, TimestampTz at)
+keys_find(const Work *work, ArrayType *told, TimestampTz at)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID};
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID};
 	MemoryContext context = CurrentMemoryContext;
 	ArrayType  *keys;
-	Datum		args[3];
+	Datum		args[4];
 	Datum		value;
 	bool		isnull;
 	EcAs		as;
@@ -109,10 +155,11 @@ keys_find(const Work *work, TimestampTz at)
 	args[0] = Int64GetDatum(work->done_no);
 	args[1] = TimestampTzGetDatum(at);
 	args[2] = Int64GetDatum(KEYS_MAX + 1);
+	args[3] = PointerGetDatum(told != NULL ? told : construct_empty_array(TEXTOID));
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan(keys_statement, 3, types), args, NULL, false, 0) != SPI_OK_SELECT ||
+	if (SPI_execute_plan(ec_plan(keys_statement, 4, types), args, NULL, false, 0) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not find customers whose segments may change");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -439,34 +486,42 @@ ec_segments_refresh(ArrayType *keys, const char *reason, bool silent, TimestampT
 }
 
 /*
- * What changed by facts or time: look at it.  False if there was nothing.
+ * What changed by facts or time, and told (text[] or NULL): look at it.  False
+ * if there was nothing.
  */
 static bool
-refresh_due(TimestampTz at, bool tell, EcSegmentRefresh *result)
+refresh_due(TimestampTz at, ArrayType *told, bool tell, EcSegmentRefresh *result)
 {
 	Work		work;
 	ArrayType  *keys;
 
 	memset(result, 0, sizeof(EcSegmentRefresh));
 	work_look(&work);
-	if (!work.any || (work.last_no == work.done_no && work.next > at))
+	if (!work.any || (work.last_no == work.done_no && work.next > at && told == NULL))
 		return false;
-	keys = work.silent ? NULL : keys_find(&work, at);
+	keys = work.silent ? NULL : keys_find(&work, told, at);
 	refresh(keys, NULL, work.silent, tell, at, &work, result);
 	progress_remember(work.last_no, at);
 	return !work.silent;
 }
 
+/* A tick, and the customers that it tells of (NULL: no matter). */
+typedef struct TickRun
+{
+	EcTick	   *tick;
+	ArrayType  *told;
+} TickRun;
+
 /* EcTryRun */
 static void
 tick_run(void *arg)
 {
-	EcTick	   *tick = arg;
+	TickRun    *run = arg;
 	EcSegmentRefresh result;
 
 	ec_segments_lock();
-	if (refresh_due(tick->at, false, &result))
-		ec_event_emitted(tick, result.entered + result.left);
+	if (refresh_due(run->tick->at, run->told, false, &result))
+		ec_event_emitted(run->tick, result.entered + result.left);
 }
 
 /*
@@ -478,6 +533,7 @@ ec_segment_tick(EcTick *tick)
 	MemoryContext context;
 	MemoryContext old;
 	ErrorData  *error = NULL;
+	TickRun		run = {tick, NULL};
 	Work		work;
 
 	work_look(&work);
@@ -485,9 +541,11 @@ ec_segment_tick(EcTick *tick)
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "ecauto segments", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
-	if (work.last_no != work.done_no || work.next <= tick->at)
+	if (work.asks)
+		run.told = told_find(tick);
+	if (work.last_no != work.done_no || work.next <= tick->at || run.told != NULL)
 	{
-		error = ec_try(tick_run, tick, false);
+		error = ec_try(tick_run, &run, false);
 		if (error != NULL)
 			ereport(LOG,
 					(errcode(error->sqlerrcode),
@@ -522,7 +580,7 @@ ecauto_refresh_segments(PG_FUNCTION_ARGS)
 	ec_segments_lock();
 	if (full)
 		ec_segments_refresh(NULL, NULL, false, ec_now(), &result);
-	else if (refresh_due(ec_now(), true, &result) && result.entered + result.left > 0)
+	else if (refresh_due(ec_now(), NULL, true, &result) && result.entered + result.left > 0)
 		ec_wake_at_commit(EC_WAKE_TICK);
 	values[0] = Int64GetDatum(result.customers);
 	nulls[0] = full;

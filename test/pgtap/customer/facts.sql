@@ -110,7 +110,7 @@ SELECT isnt_empty('TABLE kept', 'facts as ticks kept them');
 SELECT set_eq('SELECT * FROM ecauto.customer_facts((SELECT array_agg(key) FROM kept))', 'TABLE kept', 'asked by key');
 UPDATE ecauto_data.customer_fact SET valid_until = '2000-01-01';
 SELECT set_eq('SELECT * FROM ecauto.customer_facts()', 'TABLE kept', 'computed when asked');
-INSERT INTO ecauto_data.customer_stale VALUES (NULL, NULL);
+INSERT INTO ecauto_data.customer_stale VALUES (NULL, NULL, NULL);
 SELECT news() \g /dev/null
 SELECT set_eq('SELECT * FROM ecauto.customer_facts()', 'TABLE kept', 'computed for all at once');
 
