@@ -50,7 +50,6 @@ what_if(EcCart *cart, const EcPromotions *kept)
 	n = JsonContainerSize(given->val.binary.data);
 	result = palloc0(sizeof(EcPromotions));
 	result->list = palloc(sizeof(EcPromotion *) * (kept->n + n + 1));
-	result->any_attributes = kept->any_attributes;
 	it = JsonbIteratorInit(given->val.binary.data);
 	(void) JsonbIteratorNext(&it, &key, true);
 	while (JsonbIteratorNext(&it, &key, true) == WJB_KEY)
@@ -60,7 +59,6 @@ what_if(EcCart *cart, const EcPromotions *kept)
 		(void) JsonbIteratorNext(&it, &value, true);
 		promotion = ec_promotion_parse(pnstrdup(key.val.string.val, key.val.string.len), JsonbValueToJsonb(&value),
 									   GetUserId(), zone);
-		result->any_attributes = result->any_attributes || promotion->needs_attributes;
 		result->list[result->n++] = promotion;
 	}
 	n = result->n;
@@ -78,6 +76,7 @@ what_if(EcCart *cart, const EcPromotions *kept)
 		if (!replaced)
 			result->list[result->n++] = kept->list[i];
 	}
+	ec_promotions_summarize(result);
 	qsort(result->list, result->n, sizeof(EcPromotion *), ec_promotion_order);
 	return result;
 }
@@ -113,8 +112,7 @@ ecauto_price_cart(PG_FUNCTION_ARGS)
 	cart = ec_cart_parse(lines, context);
 	promotions = what_if(cart, ec_promotions());
 	ec_cart_fetch_codes(cart);
-	if (promotions->any_attributes)
-		ec_cart_fetch_attributes(cart);
+	ec_cart_fetch_attributes(cart, promotions);
 	ec_cart_price(cart, promotions);
 	MemoryContextSwitchTo(caller);
 	result = ec_cart_result(cart);
@@ -173,23 +171,75 @@ ec_base_price(const char *sku, const char *currency, const char *list_key, Times
 	return result;
 }
 
-/*
- * What one unit costs under the promotions that show on a price, or, if
- * promotions is not NULL, under those.  sku is a key.
- */
-Numeric
-ec_promotion_price(const char *sku, Numeric price, const char *currency, TimestampTz at, Jsonb *context,
-				   const EcPromotions *promotions)
-{
-	EcCart	   *cart = ec_cart_of_one(sku, price, currency, at, context);
+/* all that price_at() needs of a sku, in one look */
+static const char *const now_sql =
+	"SELECT x.amount, s.product_key, t.brand,"
+	" NOT EXISTS (SELECT FROM ecauto_data.role_binding r WHERE r.role = 'product_category') "
+	"FROM (SELECT p.key, p.amount FROM ecauto_data.seen_price p"
+	"  WHERE p.key = $1 AND p.currency = $2 AND p.list_key = $3 AND p.valid_from <= $4"
+	"  AND (p.valid_until IS NULL OR p.valid_until > $4) ORDER BY p.valid_from DESC LIMIT 1) x"
+	" LEFT JOIN ecauto_data.seen_sku s ON s.key = x.key"
+	" LEFT JOIN ecauto_data.seen_product t ON t.key = s.product_key";
 
-	if (promotions == NULL)
-		promotions = what_if(cart, ec_promotions());
-	cart->is_price = true;
-	if (promotions->any_attributes)
-		ec_cart_fetch_attributes(cart);
-	ec_cart_price(cart, promotions);
-	return ec_money_numeric(cart->lines[0].left, cart->decimals);
+/* A word from the first row, copied to the caller's context. */
+static void
+word_of_row(EcWord *word, int column, MemoryContext context)
+{
+	char	   *value = SPI_getvalue(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, column);
+
+	if (value == NULL)
+		return;
+	word->data = MemoryContextStrdup(context, value);
+	word->len = strlen(word->data);
+}
+
+/*
+ * The shop's price of a sku now or later, into *line, with its attributes;
+ * NULL if it has none.
+ */
+static Numeric
+price_now(const char *sku, const char *currency, const char *list_key, TimestampTz at, EcLine *line)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum		values[4];
+	Numeric		result = NULL;
+	bool		isnull;
+
+	values[0] = CStringGetTextDatum(sku);
+	values[1] = CStringGetTextDatum(currency);
+	values[2] = CStringGetTextDatum(list_key);
+	values[3] = TimestampTzGetDatum(at);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (ec_use_run(now_sql, 4, types, values, NULL))
+	{
+		HeapTuple	row = SPI_tuptable->vals[0];
+		Datum		amount = SPI_getbinval(row, SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (!isnull)
+		{
+			MemoryContext spi = MemoryContextSwitchTo(caller);
+
+			result = DatumGetNumericCopy(amount);
+			MemoryContextSwitchTo(spi);
+		}
+		word_of_row(&line->product, 2, caller);
+		word_of_row(&line->brand, 3, caller);
+		line->attributes = true;
+		line->categories_known = DatumGetBool(SPI_getbinval(row, SPI_tuptable->tupdesc, 4, &isnull));
+	}
+	SPI_finish();
+	return result;
+}
+
+/* The same at any time. */
+static Numeric
+price_then(const char *sku, const char *currency, const char *list_key, TimestampTz at, EcLine *line)
+{
+	Numeric		price = at < ec_now() ? ec_base_price(sku, currency, list_key, at) : NULL;
+
+	return price ? price : price_now(sku, currency, list_key, at, line);
 }
 
 /*
@@ -207,6 +257,9 @@ ecauto_price_at(PG_FUNCTION_ARGS)
 	JsonbValue *value;
 	char	   *list_key;
 	Numeric		price;
+	EcLine		line = {0};
+	EcCart	   *cart;
+	const EcPromotions *promotions;
 
 	ec_state_require();
 	for (int i = 0; i < 2; i++)
@@ -222,17 +275,26 @@ ecauto_price_at(PG_FUNCTION_ARGS)
 		ec_word_from_json(&list, value);
 	list_key = pnstrdup(list.data ? list.data : "", list.len);
 
-	price = ec_base_price(sku, currency, list_key, at);
+	price = price_then(sku, currency, list_key, at, &line);
 	if (price == NULL)
 	{
 		/* by its code, or an error */
 		char	   *key = ec_pricing_sku_key(sku);
 
 		if (strcmp(key, sku) != 0)
-			price = ec_base_price(key, currency, list_key, at);
+			price = price_then(key, currency, list_key, at, &line);
 		sku = key;
 	}
 	if (price == NULL)
 		PG_RETURN_NULL();
-	PG_RETURN_NUMERIC(ec_promotion_price(sku, price, currency, at, context, NULL));
+	cart = ec_cart_of_one(sku, price, currency, at, context);
+	cart->lines[0].product = line.product;
+	cart->lines[0].brand = line.brand;
+	cart->lines[0].attributes = line.attributes;
+	cart->lines[0].categories_known = line.categories_known;
+	cart->is_price = true;
+	promotions = what_if(cart, ec_promotions());
+	ec_cart_fetch_attributes(cart, promotions);
+	ec_cart_price(cart, promotions);
+	PG_RETURN_NUMERIC(ec_money_numeric(cart->lines[0].left, cart->decimals));
 }

@@ -213,7 +213,12 @@ typedef struct EcPromotion
 
 	bool		on_price;		/* one unit by itself gets it: price_at() */
 	bool		needs_attributes;	/* asks product, brand or category */
+	bool		needs_categories;
+	bool		can_fail;		/* has conditions, which may fail */
 	const char *error;			/* why it cannot be used any more, or NULL */
+
+	/* what is said of it where nothing depends on the cart; see pricing_cart_result.c */
+	struct EcSaid *said;
 } EcPromotion;
 
 extern EcPromotion *ec_promotion_parse(const char *name, Jsonb *definition, Oid definer,
@@ -231,11 +236,14 @@ typedef struct EcPromotions
 	int			n;
 	EcPromotion **list;			/* in the order in which they are tried */
 	bool		any_attributes; /* does one ask product, brand or category? */
+	bool		any_categories;
+	bool		any_can_fail;
 } EcPromotions;
 
 extern const EcPromotions *ec_promotions(void);
 extern void ec_promotions_changed(void);
 extern int	ec_promotion_order(const void *a, const void *b);
+extern void ec_promotions_summarize(EcPromotions *promotions);
 
 /* ---- pricing_cart_input.c ---- */
 
@@ -248,7 +256,8 @@ typedef struct EcLine
 	EcWord		brand;
 	EcWords		categories;		/* with their parents */
 	EcWords		tags;
-	bool		attributes;		/* were product, brand and categories looked up or given? */
+	bool		attributes;		/* are product and brand known? */
+	bool		categories_known;
 	JsonbContainer *json;
 	Numeric		qty_given;
 	Numeric		price_given;
@@ -373,8 +382,6 @@ extern JsonbValue *ec_json_field(JsonbContainer *object, const char *key, JsonbV
 
 /* ---- pricing_cart.c ---- */
 extern Numeric ec_base_price(const char *sku, const char *currency, const char *list_key, TimestampTz at);
-extern Numeric ec_promotion_price(const char *sku, Numeric price, const char *currency, TimestampTz at,
-								  Jsonb *context, const EcPromotions *promotions);
 
 /* ---- pricing_cart_rule.c ---- */
 extern void ec_cart_price(EcCart *cart, const EcPromotions *promotions);
@@ -418,7 +425,7 @@ typedef struct EcUsage
 	int64		order_uses;
 } EcUsage;
 
-extern void ec_cart_fetch_attributes(EcCart *cart);
+extern void ec_cart_fetch_attributes(EcCart *cart, const EcPromotions *promotions);
 extern bool ec_cart_in_segment(EcCart *cart, const EcWords *segments);
 extern bool ec_cart_stock(EcCart *cart, const EcWord *sku, int64 *available);
 extern const EcUsage *ec_cart_usage(EcCart *cart, const EcPromotions *promotions, int64 promotion);
@@ -451,6 +458,7 @@ extern void ec_json_object(EcJson *json, int n, const char *const *keys);
 extern void ec_json_end(EcJson *json);
 extern void ec_json_string(EcJson *json, const char *data, int len);
 extern void ec_json_cstring(EcJson *json, const char *string);
+extern void ec_json_raw(EcJson *json, const char *data, int len);
 extern void ec_json_numeric(EcJson *json, Numeric number);
 extern void ec_json_money(EcJson *json, EcMoney amount, int decimals);
 extern void ec_json_int(EcJson *json, int64 number);

@@ -414,7 +414,7 @@ take_product_category(EcCart *cart, Datum product, Datum category, void *arg)
 	{
 		EcLine	   *line = &cart->lines[i];
 
-		if (!line->attributes && line->product.data != NULL && line->product.len == VARSIZE_ANY_EXHDR(key) &&
+		if (!line->categories_known && line->product.data != NULL && line->product.len == VARSIZE_ANY_EXHDR(key) &&
 			memcmp(line->product.data, VARDATA_ANY(key), line->product.len) == 0)
 			words_add(&line->categories, category);
 	}
@@ -432,7 +432,7 @@ take_parent(EcCart *cart, Datum child, Datum parent, void *arg)
 		EcWords    *words = &cart->lines[i].categories;
 		int			before = words->n;
 
-		if (cart->lines[i].attributes)
+		if (cart->lines[i].categories_known)
 			continue;
 		for (int j = 0; j < before; j++)
 			if (words->words[j].len == strlen(key) && memcmp(words->words[j].data, key, words->words[j].len) == 0)
@@ -455,18 +455,14 @@ all_categories(EcCart *cart)
 		max += cart->lines[i].categories.n;
 	keys = palloc(sizeof(Datum) * (max + 1));
 	for (int i = 0; i < cart->nlines; i++)
-		for (int j = 0; j < cart->lines[i].categories.n && !cart->lines[i].attributes; j++)
+		for (int j = 0; j < cart->lines[i].categories.n && !cart->lines[i].categories_known; j++)
 			keys[n++] = word_datum(&cart->lines[i].categories.words[j]);
 	return (ArrayType *) DatumGetPointer(text_array(keys, n));
 }
 
-/*
- * Product, brand and categories of the lines that came without any of them.
- * Product and brand are those the last tick saw; categories are read from the
- * shop, with their parents.
- */
-void
-ec_cart_fetch_attributes(EcCart *cart)
+/* Product and brand, as the last tick saw them. */
+static void
+fetch_products(EcCart *cart)
 {
 	static const Oid types[] = {TEXTARRAYOID};
 	MemoryContext caller = CurrentMemoryContext;
@@ -474,13 +470,12 @@ ec_cart_fetch_attributes(EcCart *cart)
 	int		   *lines = palloc(sizeof(int) * (cart->nlines + 1));
 	Datum		value;
 	int			n = 0;
-	int			products = 0;
-	bool		added;
 	uint64		rows;
 
 	for (int i = 0; i < cart->nlines; i++)
 	{
-		if (cart->lines[i].attributes)
+		/* categories hang on the product */
+		if (cart->lines[i].attributes && (cart->lines[i].categories_known || cart->lines[i].product.data != NULL))
 			continue;
 		lines[n] = i;
 		keys[n++] = word_datum(&cart->lines[i].sku);
@@ -499,27 +494,60 @@ ec_cart_fetch_attributes(EcCart *cart)
 		set_word(&line->brand, i, 3, caller);
 	}
 	SPI_finish();
-
 	for (int i = 0; i < n; i++)
-		if (cart->lines[lines[i]].product.data != NULL)
-			keys[products++] = word_datum(&cart->lines[lines[i]].product);
-	if (products > 0)
-	{
-		fetch_pairs(cart, "product_category", (ArrayType *) DatumGetPointer(text_array(keys, products)),
-					"key", "category_key", take_product_category, NULL);
-		/* a circle of parents adds nothing the second time round */
-		do
-		{
-			ArrayType  *categories = all_categories(cart);
-
-			added = false;
-			if (ARR_NDIM(categories) > 0)
-				fetch_pairs(cart, "category", categories, "key", "parent_key", take_parent, &added);
-		} while (added);
-	}
-	for (int i = 0; i < n; i++)
-	{
-		ec_words_sort(&cart->lines[lines[i]].categories);
 		cart->lines[lines[i]].attributes = true;
+}
+
+/* Categories of their products with all those above, as the shop has them. */
+static void
+fetch_categories(EcCart *cart)
+{
+	Datum	   *keys = palloc(sizeof(Datum) * (cart->nlines + 1));
+	int			n = 0;
+	bool		added;
+
+	for (int i = 0; i < cart->nlines; i++)
+		if (!cart->lines[i].categories_known && cart->lines[i].product.data != NULL)
+			keys[n++] = word_datum(&cart->lines[i].product);
+	if (n == 0)
+		return;
+	fetch_pairs(cart, "product_category", (ArrayType *) DatumGetPointer(text_array(keys, n)),
+				"key", "category_key", take_product_category, NULL);
+	/* a circle of parents adds nothing the second time round */
+	do
+	{
+		ArrayType  *categories = all_categories(cart);
+
+		added = false;
+		if (ARR_NDIM(categories) > 0)
+			fetch_pairs(cart, "category", categories, "key", "parent_key", take_parent, &added);
+	} while (added);
+	for (int i = 0; i < cart->nlines; i++)
+	{
+		if (!cart->lines[i].categories_known)
+			ec_words_sort(&cart->lines[i].categories);
+		cart->lines[i].categories_known = true;
 	}
+}
+
+/*
+ * What promotions ask of the lines and the caller did not say: product, brand
+ * and categories.
+ */
+void
+ec_cart_fetch_attributes(EcCart *cart, const EcPromotions *promotions)
+{
+	bool		categories = false;
+
+	if (!promotions->any_attributes)
+		return;
+	for (int i = 0; i < cart->nlines; i++)
+	{
+		if (!promotions->any_categories)
+			cart->lines[i].categories_known = true;
+		categories = categories || !cart->lines[i].categories_known;
+	}
+	fetch_products(cart);
+	if (categories)
+		fetch_categories(cart);
 }

@@ -202,7 +202,7 @@ parse_line(EcCart *cart, EcLine *line, JsonbContainer *json)
 		else if (KEY_IS("product"))
 		{
 			ec_word_from_json(&line->product, &value);
-			line->attributes = true;
+			line->attributes = line->product.data != NULL;
 		}
 		else if (KEY_IS("brand"))
 		{
@@ -212,7 +212,7 @@ parse_line(EcCart *cart, EcLine *line, JsonbContainer *json)
 		else if (KEY_IS("categories"))
 		{
 			line_words(number, "categories", &value, &line->categories);
-			line->attributes = true;
+			line->attributes = line->categories_known = true;
 		}
 		else if (KEY_IS("tags"))
 			line_words(number, "tags", &value, &line->tags);

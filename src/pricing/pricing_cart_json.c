@@ -139,6 +139,16 @@ ec_json_cstring(EcJson *json, const char *string)
 	ec_json_string(json, string, strlen(string));
 }
 
+/* A container that was written before, as it came out of ec_json_finish(). */
+void
+ec_json_raw(EcJson *json, const char *data, int len)
+{
+	int			padding = pad(json);
+
+	appendBinaryStringInfo(&json->buf, data, len);
+	entry(json, JENTRY_ISCONTAINER, padding + len);
+}
+
 void
 ec_json_numeric(EcJson *json, Numeric number)
 {

@@ -13,6 +13,7 @@
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
+#include "utils/memutils.h"
 
 #include "pricing/pricing_cart.h"
 
@@ -40,6 +41,24 @@ ec_money_numeric(EcMoney amount, int decimals)
 	return decimals == 0 ? int64_to_numeric(amount) : int64_div_fast_to_numeric(amount, decimals);
 }
 
+/* Numbers that are needed again and again, made once a session. */
+static Numeric power_numerics[lengthof(powers)];
+static Numeric highest;
+static Numeric lowest;
+
+static void
+constants_make(void)
+{
+	MemoryContext old = MemoryContextSwitchTo(TopMemoryContext);
+
+	for (int i = 0; i < lengthof(powers); i++)
+		power_numerics[i] = int64_to_numeric(powers[i]);
+	lowest = int64_to_numeric(PG_INT64_MIN);
+	/* last, since it tells that the others are there */
+	highest = int64_to_numeric(PG_INT64_MAX);
+	MemoryContextSwitchTo(old);
+}
+
 /*
  * number times 10^decimals, rounded.  False if it is not finite or too large
  * for int64.
@@ -47,18 +66,17 @@ ec_money_numeric(EcMoney amount, int decimals)
 bool
 ec_numeric_scaled(Numeric number, int decimals, int64 *result)
 {
-	Datum		scaled;
-	bool		in_range;
+	Datum		scaled = NumericGetDatum(number);
 
+	if (highest == NULL)
+		constants_make();
 	if (numeric_is_nan(number) || numeric_is_inf(number))
 		return false;
-	scaled = DirectFunctionCall2(numeric_mul, NumericGetDatum(number),
-								 NumericGetDatum(int64_to_numeric(powers[decimals])));
+	if (decimals > 0)
+		scaled = DirectFunctionCall2(numeric_mul, scaled, NumericGetDatum(power_numerics[decimals]));
 	/* what does not fit would raise an error */
-	in_range =
-		DatumGetBool(DirectFunctionCall2(numeric_lt, scaled, NumericGetDatum(int64_to_numeric(PG_INT64_MAX)))) &&
-		DatumGetBool(DirectFunctionCall2(numeric_gt, scaled, NumericGetDatum(int64_to_numeric(PG_INT64_MIN))));
-	if (!in_range)
+	if (DatumGetBool(DirectFunctionCall2(numeric_ge, scaled, NumericGetDatum(highest))) ||
+		DatumGetBool(DirectFunctionCall2(numeric_le, scaled, NumericGetDatum(lowest))))
 		return false;
 	*result = DatumGetInt64(DirectFunctionCall1(numeric_int8, scaled));
 	return true;

@@ -16,7 +16,7 @@
 
 #include "pricing/pricing_cart.h"
 
-/* the name of each reason, and what is said if nothing more is known */
+/* the name of each reason, and what it means, unless the promotion or the cart has a part in that */
 static const struct
 {
 	const char *name;
@@ -243,9 +243,25 @@ write_applied(EcJson *json, EcCart *cart, const EcOutcome *outcome)
 	ec_json_end(json);
 }
 
+/* What is said of a promotion for a reason, kept with it. */
+typedef struct EcSaid
+{
+	int			len[EC_SKIPPED];	/* 0: not yet */
+	char	   *data[EC_SKIPPED];
+} EcSaid;
+
+/* Does it depend on nothing but the promotion and the reason? */
+static bool
+is_constant(EcCart *cart, const EcOutcome *outcome)
+{
+	return !cart->explain_all && outcome->missing == 0 && outcome->missing_qty == 0 && outcome->other < 0 &&
+		outcome->detail == NULL && outcome->reason != EC_NOT_YET && outcome->reason != EC_ENDED;
+}
+
 static void
 write_not_applied(EcJson *json, EcCart *cart, const EcOutcome *outcome)
 {
+	const char *text = reasons[outcome->reason].message == NULL || cart->explain_all ? message(cart, outcome) : NULL;
 	const char *keys[7];
 	int			n = 0;
 
@@ -254,7 +270,8 @@ write_not_applied(EcJson *json, EcCart *cart, const EcOutcome *outcome)
 	keys[n++] = "reason";
 	if (outcome->other >= 0)
 		keys[n++] = "because";
-	keys[n++] = "message";
+	if (text != NULL)
+		keys[n++] = "message";
 	if (outcome->missing > 0)
 		keys[n++] = "missing";
 	keys[n++] = "promotion";
@@ -266,13 +283,48 @@ write_not_applied(EcJson *json, EcCart *cart, const EcOutcome *outcome)
 	ec_json_cstring(json, reasons[outcome->reason].name);
 	if (outcome->other >= 0)
 		ec_json_cstring(json, cart->outcomes[outcome->other].promotion->name);
-	ec_json_cstring(json, message(cart, outcome));
+	if (text != NULL)
+		ec_json_cstring(json, text);
 	if (outcome->missing > 0)
 		ec_json_money(json, outcome->missing, cart->decimals);
 	ec_json_cstring(json, outcome->promotion->name);
 	if (outcome->missing_qty > 0)
 		ec_json_int(json, outcome->missing_qty);
 	ec_json_end(json);
+}
+
+/* The same, from what was said before if nothing depends on the cart. */
+static void
+say_not_applied(EcJson *json, EcCart *cart, const EcOutcome *outcome)
+{
+	EcPromotion *promotion = (EcPromotion *) outcome->promotion;
+	EcSaid	   *said = promotion->said;
+
+	if (!is_constant(cart, outcome))
+	{
+		write_not_applied(json, cart, outcome);
+		return;
+	}
+	if (said == NULL)
+		said = promotion->said = MemoryContextAllocZero(GetMemoryChunkContext(promotion), sizeof(EcSaid));
+	if (said->len[outcome->reason] == 0)
+	{
+		EcJson		alone;
+		Jsonb	   *whole;
+		char	   *data;
+		int			len;
+
+		ec_json_begin(&alone);
+		write_not_applied(&alone, cart, outcome);
+		whole = ec_json_finish(&alone);
+		len = VARSIZE(whole) - VARHDRSZ;
+		data = MemoryContextAlloc(GetMemoryChunkContext(promotion), len);
+		memcpy(data, &whole->root, len);
+		said->data[outcome->reason] = data;
+		said->len[outcome->reason] = len;
+		pfree(whole);
+	}
+	ec_json_raw(json, said->data[outcome->reason], said->len[outcome->reason]);
 }
 
 static void
@@ -390,7 +442,7 @@ ec_cart_result(EcCart *cart)
 	ec_json_array(&json, not_applied);
 	for (int i = 0; i < cart->noutcomes; i++)
 		if (cart->outcomes[i].reason != EC_APPLIED && cart->outcomes[i].reason != EC_SKIPPED)
-			write_not_applied(&json, cart, &cart->outcomes[i]);
+			say_not_applied(&json, cart, &cart->outcomes[i]);
 	ec_json_end(&json);
 	ec_json_end(&json);
 	return ec_json_finish(&json);

@@ -626,24 +626,6 @@ price(void *arg)
 	}
 }
 
-static bool
-target_can_fail(const EcTarget *target)
-{
-	return target != NULL && (target->where != NULL || target_can_fail(target->except));
-}
-
-static bool
-can_fail(const EcPromotion *promotion)
-{
-	if (promotion->when != NULL || target_can_fail(&promotion->target) ||
-		target_can_fail(promotion->needs) || target_can_fail(promotion->get))
-		return true;
-	for (int i = 0; i < promotion->nitems; i++)
-		if (target_can_fail(&promotion->items[i].target))
-			return true;
-	return false;
-}
-
 /*
  * Price a cart: fills outcomes and what is left of lines and shipping.
  * Memory comes from the current context.
@@ -652,13 +634,9 @@ void
 ec_cart_price(EcCart *cart, const EcPromotions *promotions)
 {
 	Pricing		pricing = {cart, promotions, NULL};
-	bool		conditions = false;
-
 	cart->noutcomes = promotions->n;
 	cart->outcomes = palloc(sizeof(EcOutcome) * Max(promotions->n, 1));
-	for (int i = 0; i < promotions->n && !conditions; i++)
-		conditions = can_fail(promotions->list[i]);
-	if (!conditions)
+	if (!promotions->any_can_fail)
 	{
 		price(&pricing);
 		return;
@@ -669,7 +647,7 @@ ec_cart_price(EcCart *cart, const EcPromotions *promotions)
 
 		if (error == NULL)
 			break;
-		if (!can_fail(promotions->list[cart->current]) ||
+		if (!promotions->list[cart->current]->can_fail ||
 			(pricing.broken != NULL && pricing.broken[cart->current] != NULL))
 			ReThrowError(error);
 		if (pricing.broken == NULL)

@@ -87,6 +87,20 @@ ec_promotion_order(const void *a, const void *b)
 	return strcmp(x->name, y->name);
 }
 
+/* What any of the promotions asks. */
+void
+ec_promotions_summarize(EcPromotions *promotions)
+{
+	for (int i = 0; i < promotions->n; i++)
+	{
+		const EcPromotion *promotion = promotions->list[i];
+
+		promotions->any_attributes = promotions->any_attributes || promotion->needs_attributes;
+		promotions->any_categories = promotions->any_categories || promotion->needs_categories;
+		promotions->any_can_fail = promotions->any_can_fail || promotion->can_fail;
+	}
+}
+
 /* What a row of the table becomes; for ec_try(). */
 typedef struct Parse
 {
@@ -171,9 +185,9 @@ load(void)
 		}
 		promotion->id = id;
 		promotions->list[i] = promotion;
-		promotions->any_attributes = promotions->any_attributes || promotion->needs_attributes;
 	}
 	promotions->n = n;
+	ec_promotions_summarize(promotions);
 	qsort(promotions->list, n, sizeof(EcPromotion *), ec_promotion_order);
 	if (current_context != NULL)
 	{

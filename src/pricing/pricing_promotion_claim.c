@@ -68,8 +68,7 @@ price_with(const EcPromotions *promotions, const char *sku, Numeric base, const 
 	EcCart	   *cart = ec_cart_of_one(sku, base, currency, at, none);
 
 	cart->is_price = true;
-	if (promotions->any_attributes)
-		ec_cart_fetch_attributes(cart);
+	ec_cart_fetch_attributes(cart, promotions);
 	ec_cart_price(cart, promotions);
 	if (promotions->n == 1 && (cart->outcomes[0].reason == EC_NO_LINES || cart->outcomes[0].reason == EC_OTHER_CURRENCY))
 		return NULL;
@@ -234,7 +233,7 @@ ec_promotion_check_claim(const EcPromotion *promotion, const EcPromotions *other
 	everybody.has_budget = false;
 	claim.alone.n = 1;
 	claim.alone.list = list;
-	claim.alone.any_attributes = promotion->needs_attributes;
+	ec_promotions_summarize(&claim.alone);
 	claim.at = promotion->from == DT_NOBEGIN ? ec_now() : promotion->from;
 	everybody.from = DT_NOBEGIN;
 	everybody.until = DT_NOEND;

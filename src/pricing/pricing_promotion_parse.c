@@ -293,6 +293,27 @@ target_asks(const EcTarget *target)
 		 target_asks(target->except));
 }
 
+static bool
+target_asks_categories(const EcTarget *target)
+{
+	return target != NULL && (target->categories.n > 0 || target_asks_categories(target->except));
+}
+
+static bool
+target_can_fail(const EcTarget *target)
+{
+	return target != NULL && (target->where != NULL || target_can_fail(target->except));
+}
+
+/* What the definition's targets need. */
+static void
+note_target(EcPromotion *promotion, const EcTarget *target)
+{
+	promotion->needs_attributes = promotion->needs_attributes || target_asks(target);
+	promotion->needs_categories = promotion->needs_categories || target_asks_categories(target);
+	promotion->can_fail = promotion->can_fail || target_can_fail(target);
+}
+
 /* Exactly one of percent, amount, price; false if there is none. */
 static bool
 read_give(const Reader *reader, EcGive *give, int decimals)
@@ -509,7 +530,7 @@ read_bundle(const Reader *reader, EcPromotion *promotion, int decimals)
 		check_keys(&inner, lengthof(buy_keys), buy_keys);
 		read_target(&inner, &promotion->items[i].target);
 		promotion->items[i].qty = integer_of(&inner, "qty", 1, 1000, 1);
-		promotion->needs_attributes = promotion->needs_attributes || target_asks(&promotion->items[i].target);
+		note_target(promotion, &promotion->items[i].target);
 	}
 	require_give(bundle, &promotion->give, decimals, "percent");
 }
@@ -812,8 +833,10 @@ ec_promotion_parse(const char *name, Jsonb *definition, Oid definer, const char 
 	promotion->uses_per_customer = integer_of(&reader, "uses_per_customer", 1, 1000000, -1);
 	promotion->has_budget = inner != NULL || promotion->uses_per_customer >= 0;
 
-	promotion->needs_attributes = promotion->needs_attributes || target_asks(&promotion->target) ||
-		target_asks(promotion->needs) || target_asks(promotion->get);
+	note_target(promotion, &promotion->target);
+	note_target(promotion, promotion->needs);
+	note_target(promotion, promotion->get);
+	promotion->can_fail = promotion->can_fail || promotion->when != NULL;
 	promotion->on_price = promotion->action == EC_DO_GIVE && !promotion->coupon && promotion->needs == NULL &&
 		promotion->min_total == 0 && promotion->min_qty <= 1 && promotion->max_discount == 0 &&
 		!(promotion->give.kind == EC_GIVE_AMOUNT && promotion->per != EC_PER_UNIT);
