@@ -149,7 +149,7 @@ ec_categories_read(void)
 	for (int i = 0; i < read.size; i++)
 		read.categories->parents[i] = -1;
 	if (binding != NULL)
-		(void) ec_binding_scan(binding, columns, lengthof(columns), NULL, category_take, &read);
+		(void) ec_binding_scan(binding, columns, lengthof(columns), false, NULL, category_take, &read);
 	depths_find(read.categories);
 	return read.categories;
 }
@@ -212,7 +212,7 @@ ecauto_price_category_holds(PG_FUNCTION_ARGS)
 		PG_RETURN_BOOL(false);
 	holds.categories = ec_categories_read();
 	holds.wanted = ec_key_map_find_text(holds.categories->keys, PG_GETARG_DATUM(0));
-	(void) ec_binding_scan(binding, columns, lengthof(columns),
+	(void) ec_binding_scan(binding, columns, lengthof(columns), false,
 						   construct_array(&product, 1, TEXTOID, -1, false, TYPALIGN_INT),
 						   product_category_take, &holds);
 	PG_RETURN_BOOL(holds.holds);

@@ -11,6 +11,11 @@
  * as text values, into blocks that never move, so that a key can be handed out
  * as a Datum without another copy.
  *
+ * Tables of one shop mostly come in the same order, and a product's skus
+ * together.  So the key that was put in after the last one found is looked at
+ * first, and then the last one: both lie in the processor's cache, while the
+ * table of places hardly ever does.
+ *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
@@ -35,6 +40,7 @@ struct EcKeyMap
 	Place	   *places;
 	uint32		mask;
 	int			n;
+	int			last;			/* the number that was found or given last */
 	int			size;			/* of keys */
 	text	  **keys;
 	char	   *block;			/* the last one, */
@@ -134,18 +140,46 @@ place_of(const EcKeyMap *map, const char *key, int len, uint32 hash)
 	}
 }
 
+static inline bool
+key_is(const EcKeyMap *map, int number, const char *key, int len)
+{
+	const text *other = map->keys[number];
+
+	return VARSIZE(other) - VARHDRSZ == len && memcmp(VARDATA(other), key, len) == 0;
+}
+
+/* The number of a key if it is one of the likely ones, else -1. */
+static inline int
+likely_find(EcKeyMap *map, const char *key, int len)
+{
+	if (map->last + 1 < map->n && key_is(map, map->last + 1, key, len))
+		return ++map->last;
+	if (map->last < map->n && key_is(map, map->last, key, len))
+		return map->last;
+	/* one order ends, another begins */
+	if (map->n > 0 && map->last + 1 == map->n && key_is(map, 0, key, len))
+		return map->last = 0;
+	return -1;
+}
+
 /*
  * The number of a key, which gets one if it has none; *found tells which.
  */
 int
 ec_key_map_put(EcKeyMap *map, const char *key, int len, bool *found)
 {
-	uint32		hash = hash_bytes((const unsigned char *) key, len);
-	Place	   *place = place_of(map, key, len, hash);
+	int			likely = likely_find(map, key, len);
+	uint32		hash;
+	Place	   *place;
 
-	*found = place->number >= 0;
-	if (*found)
-		return place->number;
+	*found = true;
+	if (likely >= 0)
+		return likely;
+	hash = hash_bytes((const unsigned char *) key, len);
+	place = place_of(map, key, len, hash);
+	if (place->number >= 0)
+		return map->last = place->number;
+	*found = false;
 	if ((uint32) map->n * 2 >= map->mask)
 	{
 		map_grow(map);
@@ -159,6 +193,7 @@ ec_key_map_put(EcKeyMap *map, const char *key, int len, bool *found)
 	map->keys[map->n] = key_copy(map, key, len);
 	place->hash = hash;
 	place->number = map->n;
+	map->last = map->n;
 	return map->n++;
 }
 
@@ -166,9 +201,16 @@ ec_key_map_put(EcKeyMap *map, const char *key, int len, bool *found)
  * The number of a key, or -1.
  */
 int
-ec_key_map_find(const EcKeyMap *map, const char *key, int len)
+ec_key_map_find(EcKeyMap *map, const char *key, int len)
 {
-	return place_of(map, key, len, hash_bytes((const unsigned char *) key, len))->number;
+	int			number = likely_find(map, key, len);
+
+	if (number >= 0)
+		return number;
+	number = place_of(map, key, len, hash_bytes((const unsigned char *) key, len))->number;
+	if (number >= 0)
+		map->last = number;
+	return number;
 }
 
 int
@@ -181,7 +223,7 @@ ec_key_map_put_text(EcKeyMap *map, Datum key)
 }
 
 int
-ec_key_map_find_text(const EcKeyMap *map, Datum key)
+ec_key_map_find_text(EcKeyMap *map, Datum key)
 {
 	text	   *value = DatumGetTextPP(key);
 

@@ -14,9 +14,9 @@ typedef struct EcKeyMap EcKeyMap;
 
 extern EcKeyMap *ec_key_map_create(int64 size);
 extern int	ec_key_map_put(EcKeyMap *map, const char *key, int len, bool *found);
-extern int	ec_key_map_find(const EcKeyMap *map, const char *key, int len);
+extern int	ec_key_map_find(EcKeyMap *map, const char *key, int len);
 extern int	ec_key_map_put_text(EcKeyMap *map, Datum key);
-extern int	ec_key_map_find_text(const EcKeyMap *map, Datum key);
+extern int	ec_key_map_find_text(EcKeyMap *map, Datum key);
 extern int	ec_key_map_count(const EcKeyMap *map);
 extern text *ec_key_map_key(const EcKeyMap *map, int number);
 

@@ -448,7 +448,7 @@ current_read(Current *current, EcChanges *changes)
 	current->amounts = MemoryContextAllocExtended(CurrentMemoryContext,
 												  (ec_key_map_count(current->pairs) + 1) * sizeof(Datum),
 												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	(void) ec_binding_scan(binding, columns, lengthof(columns),
+	(void) ec_binding_scan(binding, columns, lengthof(columns), false,
 						   changes->n <= KEYS_AT_MOST ? construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT) : NULL,
 						   current_take, current);
 }

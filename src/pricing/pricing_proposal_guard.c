@@ -157,12 +157,12 @@ ec_guard_moves(const EcGuard *guard, const EcAmount *old, int64 new_micros)
 
 	ec_ratio_set(&low, old);
 	high = low;
-	ec_ratio_multiply(&high, PERCENT + guard->max_move, PERCENT);
+	ec_ratio_add_percent(&high, guard->max_move, false);
 	if (ec_ratio_compare_micros(&high, new_micros) < 0)
 		return true;
 	if (guard->max_move >= PERCENT)
 		return false;
-	ec_ratio_multiply(&low, PERCENT - guard->max_move, PERCENT);
+	ec_ratio_add_percent(&low, -guard->max_move, false);
 	return ec_ratio_compare_micros(&low, new_micros) > 0;
 }
 

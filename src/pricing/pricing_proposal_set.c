@@ -191,7 +191,7 @@ ecauto_set_prices(PG_FUNCTION_ARGS)
 		setting.moves_text = CStringGetTextDatum(psprintf("moves over %s%%", ec_micros_text(guard.max_move)));
 	keys = arguments_read(fcinfo, &setting);
 	ec_changes_begin(&setting.changes);
-	(void) ec_binding_scan(binding, columns, lengthof(columns), keys, price_take, &setting);
+	(void) ec_binding_scan(binding, columns, lengthof(columns), false, keys, price_take, &setting);
 	for (int i = 0; i < ec_key_map_count(setting.pairs); i++)
 	{
 		/* the key ends at the NUL */

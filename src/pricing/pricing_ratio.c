@@ -240,6 +240,23 @@ ec_ratio_multiply(EcRatio *ratio, int64 n, int64 d)
 	ratio->big_d = numeric_times(ratio->big_d, int64_to_numeric(d));
 }
 
+/*
+ * Multiply by (100 + percent) / 100, or divide by it; percent in micros, above
+ * -100%.
+ */
+void
+ec_ratio_add_percent(EcRatio *ratio, int64 percent, bool divide)
+{
+	/* whole percentages make small numbers */
+	int64		unit = percent % EC_MICROS == 0 ? 1 : EC_MICROS;
+	int64		n = 100 * unit + percent / (EC_MICROS / unit);
+
+	if (divide)
+		ec_ratio_multiply(ratio, 100 * unit, n);
+	else
+		ec_ratio_multiply(ratio, n, 100 * unit);
+}
+
 void
 ec_ratio_times(EcRatio *ratio, const EcRatio *by)
 {
@@ -268,25 +285,38 @@ ec_ratio_divide(EcRatio *ratio, const EcRatio *by)
 	ec_ratio_times(ratio, &inverse);
 }
 
+/* n / d plus add / unit; false, and nothing done, if it does not fit. */
+static bool
+fraction_add(EcRatio *ratio, int64 add, int64 unit)
+{
+	int128		n;
+	int128		d;
+	int128		more;
+
+	if (__builtin_mul_overflow(ratio->n, (int128) unit, &n) ||
+		__builtin_mul_overflow(ratio->d, (int128) unit, &d) ||
+		__builtin_mul_overflow(ratio->d, (int128) add, &more) ||
+		__builtin_add_overflow(n, more, &n))
+		return false;
+	ratio->n = n;
+	ratio->d = d;
+	return true;
+}
+
 void
 ec_ratio_add_micros(EcRatio *ratio, int64 micros)
 {
 	if (ratio->big_n == NULL)
 	{
-		int128		n;
-		int128		d;
-		int128		add;
+		/* most amounts are whole hundredths, and small numbers divide faster */
+		int64		unit = micros % (EC_MICROS / 100) == 0 ? 100 : EC_MICROS;
+		int64		add = micros / (EC_MICROS / unit);
 
-		ratio_reduce(ratio);
-		if (!__builtin_mul_overflow(ratio->n, (int128) EC_MICROS, &n) &&
-			!__builtin_mul_overflow(ratio->d, (int128) EC_MICROS, &d) &&
-			!__builtin_mul_overflow(ratio->d, (int128) micros, &add) &&
-			!__builtin_add_overflow(n, add, &n))
-		{
-			ratio->n = n;
-			ratio->d = d;
+		if (fraction_add(ratio, add, unit))
 			return;
-		}
+		ratio_reduce(ratio);
+		if (fraction_add(ratio, add, unit))
+			return;
 		ratio_enlarge(ratio);
 	}
 	/* n/d + m/10^6 = (n * 10^6 + d * m) / (d * 10^6) */
@@ -339,10 +369,23 @@ ec_ratio_round(const EcRatio *ratio, int64 step, EcDirection direction, int64 *m
 {
 	EcRatio		scaled = *ratio;
 	int64		steps;
+	int64		n = EC_MICROS;
+	int64		d = step;
 
+	/* small numbers divide faster */
+	if (n % d == 0)
+	{
+		n /= d;
+		d = 1;
+	}
+	else if (d % n == 0)
+	{
+		d /= n;
+		n = 1;
+	}
 	if (scaled.big_n == NULL &&
-		(fraction_multiply(&scaled, EC_MICROS, step) ||
-		 (ratio_reduce(&scaled), fraction_multiply(&scaled, EC_MICROS, step))))
+		(fraction_multiply(&scaled, n, d) ||
+		 (ratio_reduce(&scaled), fraction_multiply(&scaled, n, d))))
 	{
 		if (!quotient_round(scaled.n, scaled.d, direction, &steps))
 			return false;

@@ -44,6 +44,7 @@ extern bool ec_amount_set(EcAmount *amount, Datum numeric);
 extern void ec_ratio_set(EcRatio *ratio, const EcAmount *amount);
 extern void ec_ratio_set_micros(EcRatio *ratio, int64 micros);
 extern void ec_ratio_multiply(EcRatio *ratio, int64 n, int64 d);
+extern void ec_ratio_add_percent(EcRatio *ratio, int64 percent, bool divide);
 extern void ec_ratio_times(EcRatio *ratio, const EcRatio *by);
 extern void ec_ratio_divide(EcRatio *ratio, const EcRatio *by);
 extern void ec_ratio_add_micros(EcRatio *ratio, int64 micros);

@@ -158,9 +158,9 @@ price_take(TupleTableSlot *slot, void *arg)
 	old = MemoryContextSwitchTo(visiting->row_context);
 	row.run = run;
 	row.sku = slot->tts_values[0];
-	row.currency = slot->tts_values[1];
 	row.amount = slot->tts_values[2];
-	row.currency_number = ec_reprice_currency(run, row.currency);
+	row.currency_number = ec_reprice_currency(run, slot->tts_values[1]);
+	row.currency = PointerGetDatum(ec_key_map_key(run->currencies, row.currency_number));
 	row.sku_number = ec_reprice_sku(run, row.sku);
 	if (ec_amount_set(&row.old, row.amount) && !seen_before(visiting, row.sku_number, row.currency_number))
 	{
@@ -208,7 +208,7 @@ ec_reprice_visit(EcReprice *run, ArrayType *keys, EcRepriceVisit visit, void *ar
 	visiting.last_bits = palloc0(run->words * sizeof(uint64));
 	for (int i = 4; i < lengthof(columns); i++)
 		visiting.dated = visiting.dated || binding->types[ec_role_column(role, columns[i]) - role->columns] != NULL;
-	(void) ec_binding_scan(binding, columns, visiting.dated ? lengthof(columns) : 4, keys, price_take, &visiting);
+	(void) ec_binding_scan(binding, columns, visiting.dated ? lengthof(columns) : 4, true, keys, price_take, &visiting);
 	MemoryContextDelete(visiting.row_context);
 	return visiting.visited;
 }

@@ -78,7 +78,9 @@ typedef struct EcReprice
 	EcPriceRule **rules;
 	int			words;			/* of a set of rules */
 
-	EcKeyMap   *currencies;
+	EcKeyMap   *currencies;		/* in capitals */
+	EcKeyMap   *written_currencies; /* as roles write them, */
+	int16	   *currency_of;	/* and which they are */
 	int		   *digits;			/* by number of a currency */
 	EcKeyMap   *sets;			/* sets of rules, as bits; */
 	EcRuleChain **chains;		/* by number of a set, made when wanted */
@@ -150,7 +152,7 @@ extern const char *ec_reprice_set_bits(EcReprice *run, int set);
 extern int	ec_reprice_sku(EcReprice *run, Datum key);
 extern int16 ec_reprice_currency(EcReprice *run, Datum code);
 extern const EcAmount *ec_amount_find(const EcAmountMap *map, Datum sku, Datum currency);
-extern int	ec_pair_find(const EcKeyMap *map, Datum sku, Datum currency);
+extern int	ec_pair_find(EcKeyMap *map, Datum sku, Datum currency);
 extern int	ec_pair_put(EcKeyMap *map, Datum sku, Datum currency);
 
 /* ---- pricing_reprice_rate.c ---- */

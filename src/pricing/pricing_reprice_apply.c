@@ -61,9 +61,9 @@ is_thin(const Repricing *repricing, EcRepriceRow *row, int64 micros)
 	{
 		if (!input->vat(input, rule, &percent))
 			return false;
-		ec_ratio_multiply(&least, 100 * EC_MICROS + percent, 100 * EC_MICROS);
+		ec_ratio_add_percent(&least, percent, false);
 	}
-	ec_ratio_multiply(&least, 100 * EC_MICROS, 100 * EC_MICROS - repricing->guard.min_margin);
+	ec_ratio_add_percent(&least, -repricing->guard.min_margin, true);
 	return ec_ratio_compare_micros(&least, micros) > 0;
 }
 

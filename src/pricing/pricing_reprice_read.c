@@ -29,7 +29,7 @@
 /* ---- pairs of sku and currency ---- */
 
 static int
-pair_look(const EcKeyMap *map, EcKeyMap *put, Datum sku, Datum currency)
+pair_look(EcKeyMap *map, EcKeyMap *put, Datum sku, Datum currency)
 {
 	text	   *a = DatumGetTextPP(sku);
 	text	   *b = DatumGetTextPP(currency);
@@ -51,7 +51,7 @@ pair_look(const EcKeyMap *map, EcKeyMap *put, Datum sku, Datum currency)
 }
 
 int
-ec_pair_find(const EcKeyMap *map, Datum sku, Datum currency)
+ec_pair_find(EcKeyMap *map, Datum sku, Datum currency)
 {
 	return pair_look(map, NULL, sku, currency);
 }
@@ -100,45 +100,62 @@ amount_keep(EcReprice *run, EcAmountMap *map, Datum sku, Datum currency, Datum a
 	MemoryContextSwitchTo(old);
 }
 
-/* The number of a currency, which gets one. */
+/* A currency that has not been met yet, by its code in capitals. */
+static void
+currency_add(EcReprice *run, int number, const char *code)
+{
+	int			digits = ec_currency_digits(code);
+	uint64	   *bits;
+
+	if (number >= PG_INT16_MAX)
+		ereport(ERROR,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg("the shop has more than %d currencies", PG_INT16_MAX)));
+	run->digits = run->digits == NULL ? palloc(sizeof(int)) : repalloc(run->digits, (number + 1) * sizeof(int));
+	/* a shop's own money is counted in hundredths */
+	run->digits[number] = digits < 0 ? 2 : digits;
+
+	bits = palloc0(run->words * sizeof(uint64));
+	for (int i = 0; i < run->nrules; i++)
+	{
+		ListCell   *lc;
+		bool		holds = run->rules[i]->currencies == NIL;
+
+		foreach(lc, run->rules[i]->currencies)
+			holds = holds || strcmp(lfirst(lc), code) == 0;
+		if (holds)
+			bits[i / 64] |= UINT64CONST(1) << (i % 64);
+	}
+	run->of_currency = run->of_currency == NULL ? palloc(sizeof(uint64 *))
+		: repalloc(run->of_currency, (number + 1) * sizeof(uint64 *));
+	run->of_currency[number] = bits;
+}
+
+/*
+ * The number of a currency, which gets one.  The code is in capitals or not:
+ * it is only looked at the first time it is met so written.
+ */
 int16
 ec_reprice_currency(EcReprice *run, Datum code)
 {
-	MemoryContext old = MemoryContextSwitchTo(run->context);
-	int			before = ec_key_map_count(run->currencies);
-	int			number = ec_key_map_put_text(run->currencies, code);
+	int			before = ec_key_map_count(run->written_currencies);
+	int			written = ec_key_map_put_text(run->written_currencies, code);
 
-	if (number == before)
+	if (written == before)
 	{
-		char	   *name = TextDatumGetCString(code);
-		int			digits = ec_currency_digits(name);
-		uint64	   *bits;
+		MemoryContext old = MemoryContextSwitchTo(run->context);
+		char	   *upper = ec_currency_or_own(TextDatumGetCString(code));
+		bool		found;
+		int			number = ec_key_map_put(run->currencies, upper, strlen(upper), &found);
 
-		if (number >= PG_INT16_MAX)
-			ereport(ERROR,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("the shop has more than %d currencies", PG_INT16_MAX)));
-		run->digits = run->digits == NULL ? palloc(sizeof(int)) : repalloc(run->digits, (number + 1) * sizeof(int));
-		/* a shop's own money is counted in hundredths */
-		run->digits[number] = digits < 0 ? 2 : digits;
-
-		bits = palloc0(run->words * sizeof(uint64));
-		for (int i = 0; i < run->nrules; i++)
-		{
-			ListCell   *lc;
-			bool		holds = run->rules[i]->currencies == NIL;
-
-			foreach(lc, run->rules[i]->currencies)
-				holds = holds || strcmp(lfirst(lc), name) == 0;
-			if (holds)
-				bits[i / 64] |= UINT64CONST(1) << (i % 64);
-		}
-		run->of_currency = run->of_currency == NULL ? palloc(sizeof(uint64 *))
-			: repalloc(run->of_currency, (number + 1) * sizeof(uint64 *));
-		run->of_currency[number] = bits;
+		if (!found)
+			currency_add(run, number, upper);
+		run->currency_of = run->currency_of == NULL ? palloc(sizeof(int16))
+			: repalloc(run->currency_of, (written + 1) * sizeof(int16));
+		run->currency_of[written] = (int16) number;
+		MemoryContextSwitchTo(old);
 	}
-	MemoryContextSwitchTo(old);
-	return (int16) number;
+	return run->currency_of[written];
 }
 
 /* ---- rules by name ---- */
@@ -621,7 +638,7 @@ role_scan(const char *role, const char *const *columns, int ncolumns, ArrayType 
 	EcBinding  *binding = ec_binding_get(role);
 
 	if (binding != NULL)
-		(void) ec_binding_scan(binding, columns, ncolumns, keys, take, arg);
+		(void) ec_binding_scan(binding, columns, ncolumns, true, keys, take, arg);
 }
 
 /* The keys of the products that some skus are of. */
@@ -703,6 +720,7 @@ ec_reprice_begin(List *rules, ArrayType *keys)
 	(void) depths_set(rules);
 	ec_reprice_rules(run, rules);
 	run->currencies = ec_key_map_create(16);
+	run->written_currencies = ec_key_map_create(16);
 	run->skus = ec_key_map_create(1024);
 	run->products = ec_key_map_create(1024);
 	reprice_read(run, keys);

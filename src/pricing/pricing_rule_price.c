@@ -94,11 +94,11 @@ value_set(Making *making, int64 micros)
 }
 
 static void
-value_multiply(Making *making, const EcPriceRule *rule, const char *name, int64 n, int64 d, int64 percent)
+value_multiply(Making *making, const EcPriceRule *rule, const char *name, int64 add, bool divide, int64 percent)
 {
 	EcRatio		before = making->value;
 
-	ec_ratio_multiply(&making->value, n, d);
+	ec_ratio_add_percent(&making->value, add, divide);
 	making->rounded = false;
 	if (making->step)
 		tell(making, name, rule, &before, psprintf("%s%%", micros_text(percent)));
@@ -140,7 +140,7 @@ cost_set(Making *making, const EcPriceRule *rule, const EcCostAmount *cost, cons
 
 		if (!input->vat(input, rule, &percent))
 			return fail(making, EC_NO_VAT);
-		ec_ratio_multiply(value, PERCENT + percent, PERCENT);
+		ec_ratio_add_percent(value, percent, false);
 		if (telling)
 			making->step(making->arg, "tax", rule, &before, value, psprintf("%s%%", micros_text(percent)));
 	}
@@ -240,12 +240,11 @@ rule_apply(Making *making, const EcPriceRule *rule)
 	if (!base_set(making, rule))
 		return false;
 	if (rule->markup.given)
-		value_multiply(making, rule, "markup", PERCENT + rule->markup.value, PERCENT, rule->markup.value);
+		value_multiply(making, rule, "markup", rule->markup.value, false, rule->markup.value);
 	if (rule->margin.given)
-		value_multiply(making, rule, "margin", PERCENT, PERCENT - rule->margin.value, rule->margin.value);
+		value_multiply(making, rule, "margin", -rule->margin.value, true, rule->margin.value);
 	if (rule->percent_off.given)
-		value_multiply(making, rule, "percent off", PERCENT - rule->percent_off.value, PERCENT,
-					   rule->percent_off.value);
+		value_multiply(making, rule, "percent off", -rule->percent_off.value, false, rule->percent_off.value);
 	if (rule->add.given)
 	{
 		EcRatio		before = making->value;
@@ -299,8 +298,8 @@ change_limit(Making *making, const EcPriceRule *rule, const EcAmount *from, int6
 
 	ec_ratio_set(&low, from);
 	high = low;
-	ec_ratio_multiply(&low, PERCENT - Min(percent, PERCENT), PERCENT);
-	ec_ratio_multiply(&high, PERCENT + percent, PERCENT);
+	ec_ratio_add_percent(&low, -Min(percent, PERCENT), false);
+	ec_ratio_add_percent(&high, percent, false);
 	if (!ec_ratio_round(&low, making->coin, EC_NEAREST, &lowest) ||
 		!ec_ratio_round(&high, making->coin, EC_NEAREST, &highest))
 		return fail(making, EC_OUT_OF_RANGE);
@@ -338,7 +337,7 @@ limits_apply(Making *making)
 
 		if (!cost_set(making, making->min_margin, input->cost, "cost", EC_NO_COST, &least, true, true))
 			return false;
-		ec_ratio_multiply(&least, PERCENT, PERCENT - margin);
+		ec_ratio_add_percent(&least, -margin, true);
 		if (!ec_ratio_round(&least, making->coin, EC_UP, &micros))
 			return fail(making, EC_OUT_OF_RANGE);
 		if (making->micros < micros)
@@ -382,7 +381,7 @@ margin_tell(Making *making)
 		(!input->tax_included || input->vat(input, rule, &percent)))
 	{
 		if (input->tax_included)
-			ec_ratio_multiply(&net, PERCENT, PERCENT + percent);
+			ec_ratio_add_percent(&net, percent, true);
 		/* 100 * (1 - cost / net) */
 		share = cost;
 		ec_ratio_divide(&share, &net);

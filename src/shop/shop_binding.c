@@ -172,7 +172,7 @@ ec_binding_get(const char *role)
  * Append the expression for a canonical column, over the query as "q".
  */
 static void
-column_append(StringInfo sql, const EcColumn *column, bool present)
+column_append(StringInfo sql, const EcColumn *column, bool present, bool raw)
 {
 	const char *name = quote_identifier(column->name);
 	const char *type = format_type_extended(column->type, -1, FORMAT_TYPE_FORCE_QUALIFY);
@@ -185,23 +185,25 @@ column_append(StringInfo sql, const EcColumn *column, bool present)
 		appendStringInfo(sql, "(%s)::%s%s", column->deflt ? column->deflt : "NULL", type, collate);
 		return;
 	}
-	if (column->form != NULL)
+	if (column->form != NULL && !raw)
 		appendStringInfo(sql, "%s(", column->form);
 	if (column->deflt != NULL)
 		appendStringInfo(sql, "COALESCE(q.%s::%s, (%s)::%s)", name, type, column->deflt, type);
 	else
 		appendStringInfo(sql, "q.%s::%s", name, type);
-	if (column->form != NULL)
+	if (column->form != NULL && !raw)
 		appendStringInfoChar(sql, ')');
 	appendStringInfoString(sql, collate);
 }
 
 /*
  * The statement that returns canonical columns of the role (NULL: all), with
- * keys compared with column by, or without a condition if by is NULL.
+ * keys compared with column by, or without a condition if by is NULL.  raw:
+ * values are not brought to the form of their column.
  */
 static char *
-binding_statement(const EcBinding *binding, const char *const *columns, int ncolumns, const char *by)
+binding_statement(const EcBinding *binding, const char *const *columns, int ncolumns, bool raw,
+				  const char *by)
 {
 	const EcRole *role = binding->role;
 	StringInfoData sql;
@@ -218,7 +220,7 @@ binding_statement(const EcBinding *binding, const char *const *columns, int ncol
 			elog(ERROR, "role \"%s\" has no column \"%s\"", role->name, columns[i]);
 		if (i > 0)
 			appendStringInfoString(&sql, ", ");
-		column_append(&sql, column, binding->types[column - role->columns] != NULL);
+		column_append(&sql, column, binding->types[column - role->columns] != NULL, raw);
 	}
 	/* the line feed ends a comment that the query may end in */
 	appendStringInfo(&sql, " FROM (%s\n) q", binding->query);
@@ -243,7 +245,7 @@ binding_statement(const EcBinding *binding, const char *const *columns, int ncol
 char *
 ec_binding_statement(const EcBinding *binding)
 {
-	return binding_statement(binding, NULL, 0, NULL);
+	return binding_statement(binding, NULL, 0, false, NULL);
 }
 
 /*
@@ -271,7 +273,7 @@ ec_binding_fetch(const EcBinding *binding, const char *by, ArrayType *keys, int6
 	ResourceOwner owner = CurrentResourceOwner;
 	SPIExecuteOptions options = {0};
 	Tuplestorestate *store;
-	char	   *statement = binding_statement(binding, NULL, 0, keys != NULL ? by : NULL);
+	char	   *statement = binding_statement(binding, NULL, 0, false, keys != NULL ? by : NULL);
 	int			nkeys = 0;
 
 	*desc = ec_role_tupdesc(binding->role);
@@ -364,13 +366,13 @@ take_end(DestReceiver *self)
 }
 
 int64
-ec_binding_scan(const EcBinding *binding, const char *const *columns, int ncolumns, ArrayType *keys,
-				EcRowTake take, void *arg)
+ec_binding_scan(const EcBinding *binding, const char *const *columns, int ncolumns, bool raw,
+				ArrayType *keys, EcRowTake take, void *arg)
 {
 	/* any kind but DestNone, for which SPI would not count the rows */
 	TakeReceiver receiver = {{take_receive, take_startup, take_end, take_end, DestSQLFunction}, take, arg};
 	SPIExecuteOptions options = {0};
-	char	   *statement = binding_statement(binding, columns, ncolumns, keys != NULL ? "key" : NULL);
+	char	   *statement = binding_statement(binding, columns, ncolumns, raw, keys != NULL ? "key" : NULL);
 	int64		rows;
 	int			rc;
 	EcAs		as;
