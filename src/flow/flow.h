@@ -288,7 +288,7 @@ extern Oid	ec_flow_definer(const EcFlow *flow);
 
 /* ---- flow_match.c: from events to runs ---- */
 
-extern List *ec_flow_match(EcTick *tick, EcFlow *flow);
+extern List *ec_flow_match(EcTick *tick, List *flows);
 extern List *ec_flow_match_rows(EcTick *tick, EcFlow *flow, const char *sql, int nargs, const Oid *types,
 								const Datum *values, const char *nulls);
 

@@ -158,11 +158,11 @@ ec_flow_batch_fill(EcFlowBatch *batch, const char *sql, int nargs, const Oid *ty
 	char	   *whole = psprintf(
 		"SELECT pg_catalog.row_number() OVER () AS n, b.event_id, b.event_at, b.kind, b.role, b.key, b.session, b.customer, "
 		"b.sku, CASE WHEN b.role = 'product' THEN b.key "
-		"WHEN b.sku IS NOT NULL THEN (SELECT s.product_key FROM ecauto_data.seen_sku s WHERE s.key = b.sku) "
-		"END AS product, "
+		"ELSE ec_k.product_key END AS product, "
 		"CASE WHEN b.role = 'order' THEN b.key ELSE b.new ->> 'order_key' END COLLATE \"C\" AS order_key, "
 		"CASE WHEN b.role = 'cart' THEN b.key ELSE b.new ->> 'cart_key' END COLLATE \"C\" AS cart_key, "
-		"b.old, b.new, b.run, b.subject, b.occasion, b.started_at, b.line, b.lines, b.results FROM (%s) b", sql);
+		"b.old, b.new, b.run, b.subject, b.occasion, b.started_at, b.line, b.lines, b.results FROM (%s) b "
+		"LEFT JOIN ecauto_data.seen_sku ec_k ON ec_k.key = b.sku", sql);
 
 	relation_from_statement(batch, "ec_batch", whole, nargs, types, values, nulls);
 	return relation_find(batch, "ec_batch")->nrows;

@@ -171,7 +171,7 @@ candidates_sql(const EcFlow *flow)
  */
 static char *
 insert_sql(const EcFlow *flow, const char *source, const char *where, const char *operands, TimestampTz now,
-		   const char *at, const char *id, const char *version)
+		   const char *at, const char *id, const char *version, const char *order)
 {
 	const char *subject;
 	const char *occasion;
@@ -195,9 +195,9 @@ insert_sql(const EcFlow *flow, const char *source, const char *where, const char
 					"ec_x.kind, ec_x.role, ec_x.key, ec_x.session, ec_x.customer, ec_x.sku, ec_x.old, ec_x.new, ec_x.ec_operands "
 					"FROM (SELECT ec_e.*, %s AS ec_subject, %s AS ec_occasion, %s AS ec_operands FROM %s WHERE %s) ec_x "
 					"WHERE ec_x.ec_subject IS NOT NULL AND ec_x.ec_occasion IS NOT NULL "
-					"ORDER BY ec_x.event_at, ec_x.event_id "
-					"ON CONFLICT DO NOTHING RETURNING id",
-					id, version, quote_literal_cstr(step), wake, at, subject, occasion, operands, source, where);
+					"%s ON CONFLICT DO NOTHING RETURNING id",
+					id, version, quote_literal_cstr(step), wake, at, subject, occasion, operands, source, where,
+					order);
 }
 
 /* ---- running them ---- */
@@ -249,7 +249,7 @@ match_direct(void *arg)
 	sql = insert_sql(flow, psprintf("(%s) ec_e", candidates_sql(flow)),
 					 test_of(flow) != NULL ? flow->condition.sql : "true",
 					 test_of(flow) != NULL ? flow->condition.operands : "NULL::jsonb", match->tick->at,
-					 "$1", "$7", "$8");
+					 "$1", "$7", "$8", "");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_expr_begin_as_owner(&as);
@@ -332,7 +332,8 @@ match_batch(void *arg)
 					 psprintf("ec_e.n BETWEEN $4 AND $5 AND %s",
 							  condition != NULL && self_contained ? condition->sql : "true"),
 					 condition == NULL ? "NULL::jsonb" : self_contained ? condition->operands : "ec_m.o",
-					 match->tick->at, "$1", "$2", "$3");
+					 match->tick->at, "$1", "$2", "$3",
+					 condition != NULL && condition->rows != 0 ? " ORDER BY ec_x.n" : "");
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_flow_batch_register(&batch);
@@ -487,30 +488,78 @@ ec_flow_match_rows(EcTick *tick, EcFlow *flow, const char *sql, int nargs, const
 	return groups;
 }
 
-/* Start runs of a flow for the events of this tick. */
-List *
-ec_flow_match(EcTick *tick, EcFlow *flow)
+/* Can a condition be tested on the event log itself? */
+static bool
+condition_is_direct(EcFlow *flow)
 {
-	Prepare		prepare = {flow};
-	Match		match = {tick, flow};
-	Oid			types[EC_EVENTS_OF_TICK_ARGS + 1];
-	Datum		args[EC_EVENTS_OF_TICK_ARGS + 1];
+	const EcFlowCondition *condition = test_of(flow);
 	const uint32 direct = EC_ROW_BIT(EC_ROW_EVENT) | EC_ROW_BIT(EC_ROW_OLD) | EC_ROW_BIT(EC_ROW_NEW);
 
-	if (!prepared(tick, &prepare, prepare_compile))
-		return NIL;
-	if (test_of(flow) == NULL ||
-		(flow->condition.keep && (flow->condition.rows & ~direct) == 0))
+	return condition == NULL || (condition->keep && (condition->rows & ~direct) == 0);
+}
+
+/* EcTryRun: what the condition looks at is fetched, unless another flow has */
+static void
+prepare_rows(void *arg)
+{
+	Prepare    *prepare = arg;
+
+	if (test_of(prepare->flow) != NULL)
+		ec_flow_batch_need(prepare->batch, prepare->flow->condition.rows, false);
+}
+
+/*
+ * Start runs of flows for the events of this tick; the flows have one kind of
+ * event in common.  Returns groups of runs to be advanced.
+ *
+ * Several flows share the batch of events, and the rows that are fetched for
+ * them.
+ */
+List *
+ec_flow_match(EcTick *tick, List *flows)
+{
+	Prepare		prepare = {NULL};
+	Oid			types[EC_EVENTS_OF_TICK_ARGS + 1];
+	Datum		args[EC_EVENTS_OF_TICK_ARGS + 1];
+	List	   *ready = NIL;
+	List	   *groups = NIL;
+	ListCell   *lc;
+
+	foreach(lc, flows)
 	{
+		prepare.flow = lfirst(lc);
+		if (prepared(tick, &prepare, prepare_compile))
+			ready = lappend(ready, prepare.flow);
+	}
+	if (ready == NIL)
+		return NIL;
+	prepare.flow = linitial(ready);
+	if (list_length(ready) == 1 && condition_is_direct(prepare.flow))
+	{
+		Match		match = {tick, prepare.flow};
 		ErrorData  *error = ec_try(match_direct, &match, false);
 
 		if (error == NULL)
-			return runs_started(flow, match.ids, match.nids, NIL);
+			return runs_started(prepare.flow, match.ids, match.nids, NIL);
 		FreeErrorData(error);
 	}
+
 	memcpy(types, ec_event_tick_types, sizeof(ec_event_tick_types));
 	ec_event_tick_args(tick, args);
 	types[5] = TEXTOID;
-	args[5] = CStringGetTextDatum(flow->kind_name);
-	return ec_flow_match_rows(tick, flow, candidates_sql(flow), lengthof(types), types, args, NULL);
+	args[5] = CStringGetTextDatum(prepare.flow->kind_name);
+	prepare.sql = candidates_sql(prepare.flow);
+	prepare.nargs = lengthof(types);
+	prepare.types = types;
+	prepare.values = args;
+	prepare.batch = ec_flow_batch_create(tick->at);
+	prepare.n = ec_flow_batch_fill(prepare.batch, prepare.sql, prepare.nargs, types, args, NULL);
+	foreach(lc, ready)
+	{
+		prepare.flow = lfirst(lc);
+		if (prepare.n > 0 && prepared(tick, &prepare, prepare_rows))
+			groups = list_concat(groups, match_halving(tick, prepare.flow, prepare.batch, 1, prepare.n, NIL));
+	}
+	ec_flow_batch_end(prepare.batch);
+	return groups;
 }

@@ -99,15 +99,35 @@ kinds_of_tick(EcTick *tick)
 	return kinds;
 }
 
-static bool
-kind_is_in(List *kinds, const char *kind)
+/* Enabled flows (EcFlow) that a kind of event starts. */
+static List *
+flows_of_kind(List *enabled, const char *kind)
+{
+	List	   *flows = NIL;
+	ListCell   *lc;
+
+	foreach(lc, enabled)
+	{
+		EcFlow	   *flow = ((Enabled *) lfirst(lc))->flow;
+
+		if (flow->on == EC_ON_EVENT && strcmp(flow->kind_name, kind) == 0)
+			flows = lappend(flows, flow);
+	}
+	return flows;
+}
+
+static List *
+groups_merge(List *groups, List *more)
 {
 	ListCell   *lc;
 
-	foreach(lc, kinds)
-		if (strcmp(lfirst(lc), kind) == 0)
-			return true;
-	return false;
+	foreach(lc, more)
+	{
+		EcFlowGroup *group = lfirst(lc);
+
+		groups = ec_flow_group_add(groups, group->flow, group->op, group->ids, group->n);
+	}
+	return groups;
 }
 
 /* Tell the worker when the next run is due. */
@@ -181,7 +201,6 @@ ec_flow_tick(EcTick *tick)
 	List	   *enabled;
 	ErrorData  *error;
 	ListCell   *lc;
-	ListCell   *lg;
 
 	ec_flow_policy_tick(tick);
 	ec_flow_load_trim();
@@ -196,23 +215,24 @@ ec_flow_tick(EcTick *tick)
 			kinds = kinds_of_tick(tick);
 	}
 	groups = ec_flow_due(tick, groups);
+	foreach(lc, kinds)
+	{
+		List	   *flows = flows_of_kind(enabled, lfirst(lc));
+
+		CHECK_FOR_INTERRUPTS();
+		if (flows != NIL)
+			groups = groups_merge(groups, ec_flow_match(tick, flows));
+	}
 	foreach(lc, enabled)
 	{
 		Enabled    *e = lfirst(lc);
-		List	   *started = NIL;
 
 		CHECK_FOR_INTERRUPTS();
-		if (e->flow->on != EC_ON_EVENT)
-			started = e->next_look <= tick->at ? ec_flow_timed(tick, e->flow, e->watched_until) : NIL;
-		else if (kind_is_in(kinds, e->flow->kind_name))
-			started = ec_flow_match(tick, e->flow);
-		foreach(lg, started)
-		{
-			EcFlowGroup *group = lfirst(lg);
-
-			groups = ec_flow_group_add(groups, group->flow, group->op, group->ids, group->n);
-		}
-		if (e->flow->on != EC_ON_EVENT && e->next_look > tick->at)
+		if (e->flow->on == EC_ON_EVENT)
+			continue;
+		if (e->next_look <= tick->at)
+			groups = groups_merge(groups, ec_flow_timed(tick, e->flow, e->watched_until));
+		else
 			ec_tick_due(tick, e->next_look);
 	}
 	ec_flow_advance(tick, groups);
