@@ -440,13 +440,19 @@ damped_objective(const double *x, void *arg)
 /*
  * Damped trend with the best parameters; n at least 1.  With fewer than five
  * values there is nothing to tell a trend from noise: simple smoothing.
+ *
+ * warm: *fit holds parameters for nearly the same series, to begin with.
+ * tol: stop when the errors compared differ by less, relatively; the
+ * parameters of a forecast that is one of several need not be found to the
+ * last digit.
  */
 void
-ec_damped_fit(const double *y, int n, EcSmooth *fit)
+ec_damped_fit(const double *y, int n, bool warm, double tol, EcSmooth *fit)
 {
 	static const double lo[] = {LEAST, LEAST, PHI_LEAST};
 	static const double hi[] = {MOST, 1, PHI_MOST};
 	static const double step[] = {0.15, 0.2, -0.05};
+	static const double warm_step[] = {0.05, 0.1, -0.03};
 	static const double starts[][3] = {
 		{0.1, 0.1, 0.97}, {0.3, 0.3, 0.95}, {0.5, 0.05, 0.97}, {0.7, 0.5, 0.9}, {0.95, 0.02, 0.97},
 		{0.95, 0.9, 0.97}
@@ -462,18 +468,29 @@ ec_damped_fit(const double *y, int n, EcSmooth *fit)
 		ec_ses_fit(y, n, fit);
 		return;
 	}
-	for (int i = 0; i < lengthof(starts); i++)
+	if (warm && fit->beta > 0)
 	{
-		double		value = damped_objective(starts[i], &s);
-
-		if (value < best)
-		{
-			best = value;
-			start = i;
-		}
+		x[0] = fit->alpha;
+		x[1] = fit->beta / fit->alpha;
+		x[2] = fit->phi;
 	}
-	memcpy(x, starts[start], sizeof(x));
-	ec_minimise_simplex(damped_objective, &s, 3, x, step, lo, hi, 90, 1e-7, &best);
+	else
+	{
+		warm = false;
+		for (int i = 0; i < lengthof(starts); i++)
+		{
+			double		value = damped_objective(starts[i], &s);
+
+			if (value < best)
+			{
+				best = value;
+				start = i;
+			}
+		}
+		memcpy(x, starts[start], sizeof(x));
+	}
+	ec_minimise_simplex(damped_objective, &s, 3, x, warm ? warm_step : step, lo, hi,
+						warm ? 60 : 90, tol, &best);
 
 	/* the error has valleys along phi: is there a deeper one? */
 	start = -1;
@@ -482,7 +499,7 @@ ec_damped_fit(const double *y, int n, EcSmooth *fit)
 		double		try[3] = {x[0], x[1], phis[i]};
 		double		value = damped_objective(try, &s);
 
-		if (value < best)
+		if (value < best * (1 - tol))
 		{
 			best = value;
 			start = i;
@@ -491,7 +508,7 @@ ec_damped_fit(const double *y, int n, EcSmooth *fit)
 	if (start >= 0)
 	{
 		x[2] = phis[start];
-		ec_minimise_simplex(damped_objective, &s, 3, x, step, lo, hi, 60, 1e-7, &best);
+		ec_minimise_simplex(damped_objective, &s, 3, x, step, lo, hi, 60, tol, &best);
 	}
 	damped_sse(y, n, y[0], x[0], Max(LEAST, x[0] * x[1]), x[2], fit);
 }

@@ -180,7 +180,7 @@ ecauto_forecast(PG_FUNCTION_ARGS)
 	if (horizon == 0)
 		return (Datum) 0;
 	if (n > 0)
-		ec_forecast(y, n, period, horizon, method, &f);
+		ec_forecast(y, n, period, horizon, method, false, &f);
 	counts = n > 0 && f.nonnegative && all_whole(y, n);
 	for (int h = 0; h < horizon; h++)
 	{
@@ -229,7 +229,7 @@ ecauto_forecast_fit(PG_FUNCTION_ARGS)
 	y = series_arguments(fcinfo, 1, &n, &period);
 	if (n == 0)
 		PG_RETURN_NULL();
-	ec_forecast(y, n, period, horizon, method, &f);
+	ec_forecast(y, n, period, horizon, method, true, &f);
 	means = palloc(sizeof(Datum) * Max(1, horizon));
 	for (int h = 0; h < horizon; h++)
 		means[h] = Float8GetDatum(f.mean[h]);

@@ -116,7 +116,7 @@ typedef struct EcSmooth
 extern double ec_ses_sse(const double *y, int n, double alpha, EcSmooth *fit);
 extern void ec_ses_fit(const double *y, int n, EcSmooth *fit);
 extern void ec_damped_run(const double *y, int n, EcSmooth *fit);
-extern void ec_damped_fit(const double *y, int n, EcSmooth *fit);
+extern void ec_damped_fit(const double *y, int n, bool warm, double tol, EcSmooth *fit);
 extern double ec_damped_mean(const EcSmooth *fit, int h);
 extern double ec_damped_variance(const EcSmooth *fit, int h);
 
@@ -190,6 +190,7 @@ extern bool ec_method_find(const char *name, EcMethod *method);
 extern const char *ec_method_list(void);
 extern bool ec_method_is_rate(EcMethod method);
 extern const char *ec_class_name(EcSeriesClass class);
-extern void ec_forecast(const double *y, int n, int period, int horizon, EcMethod method, EcForecast *out);
+extern void ec_forecast(const double *y, int n, int period, int horizon, EcMethod method, bool judge,
+						EcForecast *out);
 
 #endif							/* EC_STOCK_FORECAST_H */

@@ -32,6 +32,13 @@
 /* windows older than this have a weight of nothing */
 #define WINDOWS 400
 
+/*
+ * Few windows hold the few large demands: of the way from the probability to
+ * 1, so much is added for windows.
+ */
+#define RARE_HIGHER 0.2
+#define LUMPY_HIGHER 0.6
+
 /* speed of the second level */
 #define QUICK 0.2
 
@@ -173,7 +180,9 @@ level_quantile(const double *y, int n, const EcForecast *f, int lead, double p, 
 	for (int i = 0; i < n; i++)
 		quick += QUICK * (y[i] - quick);
 	level = Max(f->level, quick);
-	windows = windows_quantile(y, n, lead, rare ? p + 0.2 * (1 - p) : p, level * lead, &variance);
+	windows = windows_quantile(y, n, lead, p + (1 - p) * (f->class == EC_CLASS_LUMPY ? LUMPY_HIGHER
+													: rare ? RARE_HIGHER : 0),
+							   level * lead, &variance);
 	/* errors of a level add up over the lead: Hyndman et al. 2008, section 6.5 */
 	least = f->sigma * f->sigma * lead * (1 + lead * f->alpha * f->alpha);
 	if (!isnan(least))
@@ -213,7 +222,7 @@ quantile_of_lead(const double *y, int n, int period, int lead, double p, int dis
 
 	if (distribution == 'e')
 		return ec_demand_quantile_empirical(y, n, lead, p);
-	ec_forecast(y, n, period, lead, EC_METHOD_AUTO, &f);
+	ec_forecast(y, n, period, lead, EC_METHOD_AUTO, false, &f);
 	if (f.class == EC_CLASS_NONE)
 		return 0;
 	sum_of_forecasts(&f, lead, &mean, &variance);

@@ -39,6 +39,10 @@
  */
 #define COMBINED_WIDER 1.25
 
+/* tolerances of a damped trend that is the forecast, and of one that is a part of it */
+#define FINE 1e-7
+#define COARSE 1e-5
+
 /* rolling origins, at most */
 #define ORIGINS 4
 
@@ -157,6 +161,7 @@ typedef struct Model
 	double		drift;
 	double	   *last;			/* the last season, for seasonal naive */
 	double		sigma2;			/* variance of the one-step error; NaN: unknown */
+	bool		warm;			/* smooth holds parameters to begin a fit with */
 } Model;
 
 static bool
@@ -259,7 +264,7 @@ model_fit(Model *model, const double *y, int n, bool again)
 		if (again)
 			ec_damped_run(z, n, &model->smooth);
 		else
-			ec_damped_fit(z, n, &model->smooth);
+			ec_damped_fit(z, n, model->warm, method == EC_METHOD_DAMPED ? FINE : COARSE, &model->smooth);
 		sse += model->smooth.sse;
 		parts++;
 	}
@@ -548,11 +553,13 @@ static const Candidate rare[] = {
 
 /*
  * Choose a method for a series of these properties; *period becomes that which
- * it is to be used with; *error: its rolling error, NaN if it is too short for one.
+ * it is to be used with; *error: its rolling error, NaN if it is too short for one;
+ * *fitted: the favourite, fitted to the whole, if that helps to judge it; its n is
+ * 0 if not.
  */
 static EcMethod
 choose(const double *y, int n, int *period, int horizon, bool nonnegative, EcSeriesClass class,
-	   double *error)
+	   double *error, Model *fitted)
 {
 	const Candidate *candidates = regular;
 	int			ncandidates = lengthof(regular);
@@ -588,6 +595,14 @@ choose(const double *y, int n, int *period, int horizon, bool nonnegative, EcSer
 			break;
 		model.period = is_rare && !candidates[i].seasonal ? 1 : *period;
 		model.nonnegative = nonnegative;
+		if (i == 0 && model.method == EC_METHOD_COMBINED)
+		{
+			/* the parameters of the whole are where to look for those of a part */
+			*fitted = model;
+			(void) model_fit(fitted, y, n, false);
+			model.smooth = fitted->smooth;
+			model.warm = true;
+		}
 		e = rolling_error(&model, y, n, horizon);
 		if (i == 0)
 			*error = favourite = best = e;
@@ -604,13 +619,16 @@ choose(const double *y, int n, int *period, int horizon, bool nonnegative, EcSer
 
 /*
  * Forecast the periods after a series of n >= 1 values.  period: 1 for none.
- * out->mean and out->sd are allocated.  A method that needs more than there
+ * out->mean and out->sd are allocated.  judge: compute the rolling error of a
+ * method that was named, too.  A method that needs more than there
  * is gives way: Holt-Winters and seasonal naive to the combination and naive.
  */
 void
-ec_forecast(const double *y, int n, int period, int horizon, EcMethod method, EcForecast *out)
+ec_forecast(const double *y, int n, int period, int horizon, EcMethod method, bool judge,
+			EcForecast *out)
 {
 	Model		model = {method};
+	Model		fitted = {method};
 	double		adi;
 	double		cv2;
 	bool		nonnegative = true;
@@ -626,20 +644,23 @@ ec_forecast(const double *y, int n, int period, int horizon, EcMethod method, Ec
 	out->horizon = horizon;
 	out->error = NAN;
 	if (method == EC_METHOD_AUTO)
-		model.method = choose(y, n, &period, Max(1, horizon), nonnegative, out->class, &out->error);
-	else if (horizon > 0)
+		model.method = choose(y, n, &period, Max(1, horizon), nonnegative, out->class, &out->error,
+							  &fitted);
+	else if (judge)
 	{
 		Model		trial = {method};
 
 		trial.period = period;
 		trial.nonnegative = nonnegative;
-		out->error = rolling_error(&trial, y, n, horizon);
+		out->error = rolling_error(&trial, y, n, Max(1, horizon));
 	}
 	model.period = period;
 	model.nonnegative = nonnegative;
 	if (model.method == EC_METHOD_SNAIVE && (period < 2 || period > n))
 		model.method = EC_METHOD_NAIVE;
-	if (!model_fit(&model, y, n, false))
+	if (fitted.n == n && fitted.method == model.method)
+		model = fitted;
+	else if (!model_fit(&model, y, n, false))
 	{
 		model.method = EC_METHOD_COMBINED;
 		(void) model_fit(&model, y, n, false);
