@@ -5,9 +5,9 @@
  *		the minute.
  *
  * The counts are rows, so they survive restarts.  A process that delivers
- * adds them up in memory and writes them with a settle once a second, and
- * when it has nothing left to do; if it is killed, what it counted within
- * that second is lost, though no message is.  Only such processes write them:
+ * adds them up in memory and writes them with a settle ten times a second, and
+ * when it has nothing left to do; if it is killed, what it counted since is
+ * lost, though no message is.  Only such processes write them:
  * no open transaction of a user holds them up.
  *
  * How long deliveries took is kept as a histogram whose bounds grow by the

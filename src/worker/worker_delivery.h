@@ -165,7 +165,7 @@ extern void ec_delivery_finish(EcDelivery *delivery, EcJob *job, EcOutcome outco
 /* ---- worker_settle.c ---- */
 
 /* us: the counters are written no more often while there is work in hand */
-#define EC_COUNT_INTERVAL USECS_PER_SEC
+#define EC_COUNT_INTERVAL (USECS_PER_SEC / 10)
 
 extern bool ec_delivery_settle(EcDelivery *delivery);
 extern bool ec_delivery_count(EcDelivery *delivery);

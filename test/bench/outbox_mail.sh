@@ -68,14 +68,16 @@ until [ -e "$BENCH/slow/ports" ]; do sleep 0.1; done
 endpoint slow "smtp://127.0.0.1:$(sed -n 's/^SMTP_PORT=//p' "$BENCH/slow/ports")" "$sender"
 echo "webhooks while a mail server takes 1 s for each mail"
 endpoint web "http://127.0.0.1:$HTTP_PORT/ok" "concurrency '$connections'"
+# the mails wait in both cases, so that the outbox is as large
+value "SELECT ecauto.pause_endpoint('slow')" >/dev/null
+value "SELECT count(ecauto.enqueue('slow', $mail)) FROM generate_series(1, 100000) n" >/dev/null
 for round in $(seq "$ROUNDS"); do
 	note alone "$(drain web "$n")"
-	value "SELECT count(ecauto.enqueue('slow', $mail)) FROM generate_series(1, 100000) n" >/dev/null
+	value "SELECT ecauto.resume_endpoint('slow')" >/dev/null
 	note beside "$(drain web "$n")"
-	run_sql -d shop -c "SELECT ecauto.pause_endpoint('slow')" >/dev/null
+	value "SELECT ecauto.pause_endpoint('slow')" >/dev/null
 	until [ "$(value "SELECT leased FROM ecauto.outbox_status() WHERE endpoint = 'slow'")" = 0 ]; do sleep 0.2; done
-	run_sql -d shop -c "DELETE FROM ecauto_data.outbox" -c "SELECT ecauto.resume_endpoint('slow')" >/dev/null
 done
-show alone /s 'webhooks alone'
-show beside /s 'webhooks, 100,000 mails waiting at that server'
+show alone /s 'webhooks, 100,000 mails waiting for a paused one'
+show beside /s 'webhooks beside those mails'
 ratio beside alone 'beside / alone'
