@@ -37,7 +37,7 @@ SELECT ecauto.set_vat_rate(8, category => '7') \g /dev/null
 -- 1 for all, 30 by category, 25 by brand, 10 by product, 32 by sku, 2 by condition
 SELECT ecauto.create_price_rule('all', '{"markup": 40, "endings": 0.99}') \g /dev/null
 INSERT INTO ecauto_data.price_rule (name, definition, created_at)
-SELECT 'category ' || i, format('{"category": "%s", "margin": %s, "round_to": 0.05, "min_margin": 10, "max_change": 900}', i * 8, 20 + i)::jsonb, now() FROM generate_series(1, 30) i
+SELECT 'category ' || i, format('{"category": "%s", "margin": %s, "round_to": 0.05, "min_margin": 10, "max_change": 9000}', i * 8, 20 + i)::jsonb, now() FROM generate_series(1, 30) i
 UNION ALL SELECT 'brand ' || i, format('{"brand": "Brand %s", "markup": %s, "endings": [{"below": 50, "ending": 0.99}, {"ending": 0.95}]}', i * 20, 30 + i)::jsonb, now() FROM generate_series(1, 25) i
 UNION ALL SELECT 'product ' || i, format('{"product": %s, "markup": 50}', i * 17)::jsonb, now() FROM generate_series(1, 10) i
 UNION ALL SELECT 'sku ' || i, format('{"sku": "SKU-%s", "price": %s}', i * 333, 9 + i)::jsonb, now() FROM generate_series(1, 32) i
