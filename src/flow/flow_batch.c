@@ -156,7 +156,7 @@ ec_flow_batch_fill(EcFlowBatch *batch, const char *sql, int nargs, const Oid *ty
 				   const char *nulls)
 {
 	char	   *whole = psprintf(
-		"SELECT pg_catalog.row_number() OVER () AS n, b.event_id, b.event_at, b.kind, b.role, b.key, b.session, b.customer, "
+		"SELECT pg_catalog.row_number() OVER (ORDER BY b.run, b.event_at, b.event_id) AS n, b.event_id, b.event_at, b.kind, b.role, b.key, b.session, b.customer, "
 		"b.sku, CASE WHEN b.role = 'product' THEN b.key "
 		"ELSE ec_k.product_key END AS product, "
 		"CASE WHEN b.role = 'order' THEN b.key ELSE b.new ->> 'order_key' END COLLATE \"C\" AS order_key, "
