@@ -34,7 +34,7 @@ COMMENT ON COLUMN ecauto_data.contact.suppressed IS
 
 CREATE TABLE ecauto_data.consent (
 	consent_id bigserial PRIMARY KEY,
-	contact_id bigint NOT NULL REFERENCES ecauto_data.contact,
+	contact_id bigint NOT NULL,
 	channel text COLLATE "C" NOT NULL,
 	purpose text COLLATE "C" NOT NULL,
 	action text COLLATE "C" NOT NULL CHECK (action IN ('requested', 'granted', 'withdrawn')),
@@ -42,7 +42,7 @@ CREATE TABLE ecauto_data.consent (
 	wording text,
 	source text,
 	ip inet,
-	request_id bigint REFERENCES ecauto_data.consent,
+	request_id bigint,
 	recorded_at timestamptz NOT NULL DEFAULT clock_timestamp(),
 	recorded_by name NOT NULL,
 	CHECK (request_id IS NULL OR action = 'granted')
@@ -51,6 +51,8 @@ CREATE INDEX consent_contact ON ecauto_data.consent (contact_id, channel, purpos
 CREATE UNIQUE INDEX consent_request ON ecauto_data.consent (request_id) WHERE request_id IS NOT NULL;
 COMMENT ON TABLE ecauto_data.consent IS
 	'ledger of consent: rows are added and never changed or removed; the latest row of a contact, channel and purpose says what holds';
+COMMENT ON COLUMN ecauto_data.consent.contact_id IS
+	'of ecauto_data.contact; no foreign key, since each look at that table would lock the row that everybody waits for';
 COMMENT ON COLUMN ecauto_data.consent.action IS
 	'requested: asked for by double opt-in, not given yet';
 COMMENT ON COLUMN ecauto_data.consent.at IS
@@ -92,7 +94,7 @@ CREATE TRIGGER consent_guard_truncate BEFORE TRUNCATE ON ecauto_data.consent
 
 CREATE TABLE ecauto_data.campaign_mail (
 	mail_id bigserial PRIMARY KEY,
-	contact_id bigint REFERENCES ecauto_data.contact,
+	contact_id bigint,
 	state text COLLATE "C" NOT NULL CHECK (state IN ('waiting', 'sent', 'skipped', 'expired')),
 	reason text COLLATE "C" NOT NULL,
 	priority smallint NOT NULL DEFAULT 50 CHECK (priority BETWEEN 0 AND 100),

@@ -20,6 +20,7 @@
 #include "miscadmin.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
+#include "utils/guc.h"
 #include "utils/timestamp.h"
 
 #include "campaign/campaign.h"
@@ -72,7 +73,9 @@ static const char *const check_sql =
 	"WHEN CASE WHEN l.at IS NULL OR s.at > l.at THEN s.granted "
 	"WHEN s.at IS NULL OR l.at > s.at THEN l.granted ELSE l.granted AND s.granted END THEN 0 ELSE 1 END "
 	"FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) WITH ORDINALITY AS a(hash, address, n) "
-	"LEFT JOIN ecauto_data.contact c ON c.address_hash = a.hash "
+	/* OFFSET keeps it a look-up for each address, in whatever state the statistics are */
+	"LEFT JOIN LATERAL (SELECT k.contact_id, k.suppressed_at FROM ecauto_data.contact k "
+	"WHERE k.address_hash = a.hash OFFSET 0) c ON true "
 	"LEFT JOIN LATERAL (SELECT l.action = 'granted' AS granted, l.at FROM ecauto_data.consent l "
 	"WHERE l.contact_id = c.contact_id AND l.channel = $3 AND l.purpose = $4 AND l.at <= $5 "
 	"AND l.action <> 'requested' ORDER BY l.at DESC, l.consent_id DESC LIMIT 1) l ON true "
@@ -133,6 +136,22 @@ shop_consents(Datum addresses, const char *channel, Datum *columns)
 
 /* ---- what holds ---- */
 
+/*
+ * Let the statement have one plan, by the indexes, for one address and for
+ * thousands: else it would be planned anew for each mail, or keep a plan that
+ * was made when the tables were empty.  ec_as_end() undoes it.
+ */
+static void
+plan_settle(void)
+{
+#define SET(name, value) \
+	(void) set_config_option(name, value, PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false)
+	SET("plan_cache_mode", "force_generic_plan");
+	SET("enable_seqscan", "off");
+	SET("enable_bitmapscan", "off");
+#undef SET
+}
+
 void
 ec_consent_check(char **addresses, int n, const char *channel, const char *purpose,
 				 TimestampTz at, EcVerdict *verdicts)
@@ -164,6 +183,7 @@ ec_consent_check(char **addresses, int n, const char *channel, const char *purpo
 			values[5 + i] = PointerGetDatum(construct_empty_array(shop_types[i]));
 
 	ec_outbox_open(&as);
+	plan_settle();
 	(void) ec_outbox_execute(check_sql, 8, types, values, NULL);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{

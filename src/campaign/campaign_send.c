@@ -150,7 +150,8 @@ variants_read(Jsonb *variants, Variant *result)
 				result[n].template = pnstrdup(member->val.string.val, member->val.string.len);
 			member = getKeyJsonValueFromContainer(value.val.binary.data, "share", 5, NULL);
 			if (member != NULL && member->type == jbvNumeric)
-				result[n].share = DatumGetFloat8(DirectFunctionCall1(numeric_float8, NumericGetDatum(member->val.numeric)));
+				result[n].share = DatumGetFloat8(DirectFunctionCall1(numeric_float8,
+																	 NumericGetDatum(member->val.numeric)));
 			else if (member != NULL)
 				refuse_variants(psprintf("The share of \"%s\" is no number.", result[n].name));
 			if (!(result[n].share >= 0) || isinf(result[n].share))
@@ -236,7 +237,8 @@ variants_complete(const Variant *variants, int n, const char *template)
 		ec_json_put_text(&state, "template", n && variants[i].template ? variants[i].template : template);
 		ec_json_put_name(&state, "share");
 		share.type = jbvNumeric;
-		share.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric, Float8GetDatum(n ? variants[i].share : 1)));
+		share.val.numeric = DatumGetNumeric(DirectFunctionCall1(float8_numeric,
+																Float8GetDatum(n ? variants[i].share : 1)));
 		(void) pushJsonbValue(&state, WJB_VALUE, &share);
 		(void) pushJsonbValue(&state, WJB_END_OBJECT, NULL);
 	}
