@@ -4,7 +4,8 @@
  *		Demand with periods of none: its class, and methods made for it.
  *
  * All of them say a rate: demand a period, the same for every period to come.
- * Values below zero are returns and no demand; they count as zero.
+ * Values below zero are returns and no demand; they count as zero, but for the
+ * levels, which they lower.
  *
  *	Croston, "Forecasting and stock control for intermittent demands" (1972):
  *		sizes and intervals are smoothed apart, whenever there is demand; the

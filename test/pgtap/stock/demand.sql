@@ -1,12 +1,28 @@
 -- Demand is counted once, by day of the shop, without what was cancelled; days out of stock are not zero; the past stays as it was.
 BEGIN;
 \ir shop.psql
-SELECT plan(43);
+SELECT plan(50);
 SET LOCAL ecauto.clock = '2026-03-31 12:00+02';
 
 INSERT INTO product VALUES ('P', 'Cup', true, 'cups', '2020-01-01'), ('Q', 'Plate', true, 'plates', '2020-01-01'), ('N', 'New cup', true, 'cups', '2026-03-20');
 INSERT INTO variant VALUES ('A', 'P'), ('B', 'P'), ('C', 'Q'), ('NEW', 'N'), ('SIB', 'P');
 INSERT INTO stock VALUES ('A', 'main', 100), ('B', 'main', 0), ('C', 'main', 5), ('NEW', 'main', 5), ('SIB', 'main', 5);
+-- ---- series of a table ----
+SELECT is((SELECT ecauto.demand_series(place, units, 6) FROM (VALUES (1, 2.0), (3, 4), (3, 1), (4, NULL), (9, 7), (-1, 7), (NULL, 7)) v (place, units)), '{2,0,5,NULL,0}'::float8[],
+	'from the first demand on: sums, zeros, NULL where nobody looked; what lies outside is left out');
+SELECT is((SELECT ecauto.demand_series(i, 1, 6) FROM generate_series(1, 0) i), NULL, 'of nothing');
+SELECT throws_ok($$ SELECT ecauto.demand_series(1, 1, 0) $$, '22023', 'length must be between 1 and 10000000 periods', 'length');
+CREATE TABLE big AS SELECT i % 10 AS sku, i / 10 % 100 AS place, (i % 7)::float8 AS units FROM generate_series(1, 100000) i;
+ALTER TABLE big SET (parallel_workers = 2);
+CREATE TEMP TABLE serial AS SELECT sku, ecauto.demand_series(place, units, 100) AS y FROM big GROUP BY 1;
+SET LOCAL parallel_setup_cost = 0;
+SET LOCAL parallel_tuple_cost = 0;
+SET LOCAL min_parallel_table_scan_size = 0;
+SELECT is((SELECT count(*) FROM (TABLE serial EXCEPT SELECT sku, ecauto.demand_series(place, units, 100) FROM big GROUP BY 1) x), 0::bigint, 'a parallel plan says the same');
+SELECT is(ecauto.demand_bucket('{9,1,2,3,4,5,6}', 3), '{6,15}'::float8[], 'longer periods, from the end');
+SELECT is(ecauto.demand_bucket('{2,NULL,4,NULL,NULL,5}', 3), '{9,NULL}'::float8[], 'made up from what was observed, if that is at least half');
+SELECT is(ecauto.demand_bucket('{1,2}', 3), '{4.5}'::float8[], 'less than one period is made up too');
+
 SELECT throws_ok('SELECT ecauto.refresh_demand()', '55000', 'demand cannot be read yet', 'not before the shop is attached');
 SELECT sell('A', '2026-03-01', '2026-03-30', 10) \g /dev/null
 SELECT sell('C', '2026-03-01', '2026-03-30', 2) \g /dev/null
