@@ -72,7 +72,7 @@ ec_segment_definer(const EcSegment *segment)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("role \"%s\" does not exist", segment->definer),
 				 errdetail("It defined segment \"%s\".", segment->name)));
-	if (!is_member_of_role(ec_state_owner(), definer))
+	if (!ec_may_become(ec_state_owner(), definer))
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to act as role \"%s\"", segment->definer),
@@ -145,6 +145,7 @@ segment_check_run(void *arg)
 static int
 level_of(const EcSegmentSet *set, EcSegment *segment, int depth)
 {
+	int			level = 0;
 	ListCell   *lc;
 
 	if (segment->level >= 0)
@@ -154,15 +155,10 @@ level_of(const EcSegmentSet *set, EcSegment *segment, int depth)
 				(errcode(ERRCODE_INVALID_OBJECT_DEFINITION),
 				 errmsg("segment \"%s\" depends on itself", segment->name),
 				 errdetail("Its condition speaks of segments whose conditions speak of it.")));
-	segment->level = -1;
-	{
-		int			level = 0;
-
-		foreach(lc, segment->refs)
-			level = Max(level, level_of(set, lfirst(lc), depth + 1) + 1);
-		segment->level = level;
-	}
-	return segment->level;
+	foreach(lc, segment->refs)
+		level = Max(level, level_of(set, lfirst(lc), depth + 1) + 1);
+	segment->level = level;
+	return level;
 }
 
 static int

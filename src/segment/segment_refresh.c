@@ -11,7 +11,8 @@
  *
  * If that statement fails (a condition divides by zero for somebody), each
  * segment is tried alone; the ones that fail are marked broken and keep their
- * members, and the others go on.
+ * members, and the others go on.  They are left out until everybody is looked
+ * at: by then the members of a segment that works again may all be others.
  *
  *-------------------------------------------------------------------------
  */
@@ -379,6 +380,15 @@ alone_run(void *arg)
 	PopActiveSnapshot();
 }
 
+/* Leave out a segment: it keeps its members. */
+static void
+leave_out(EcSegment *segment, char *broken)
+{
+	segment->broken = broken;
+	segment->enter = segment->leave = NULL;
+	segment->foreign = false;
+}
+
 /* Find the segments that fail, and leave them out from now on. */
 static void
 failing_find(EcSegmentSet *set, ArrayType *keys, TimestampTz at)
@@ -401,9 +411,7 @@ failing_find(EcSegmentSet *set, ArrayType *keys, TimestampTz at)
 				 errmsg("ecauto cannot evaluate segment \"%s\": %s", segment->name, error->message),
 				 errdetail("Its members stay as they are."),
 				 errhint("Change its condition with ecauto.alter_segment().")));
-		segment->broken = error->message;
-		segment->enter = segment->leave = NULL;
-		segment->foreign = false;
+		leave_out(segment, error->message);
 	}
 }
 
@@ -451,7 +459,11 @@ refresh(ArrayType *keys, const char *reason, bool silent, bool tell, TimestampTz
 	EcSegmentSet *set = ec_segments_load();
 	Run			run = {set, keys, reason, silent, tell, at, work->done_no, result};
 	ErrorData  *error;
+	ListCell   *lc;
 
+	foreach(lc, set->segments)
+		if (keys != NULL && ((EcSegment *) lfirst(lc))->was_broken)
+			leave_out(lfirst(lc), "it is broken");
 	memset(result, 0, sizeof(EcSegmentRefresh));
 	ec_event_partition_ensure(at);
 	error = ec_try(refresh_run, &run, false);

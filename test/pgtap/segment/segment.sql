@@ -1,7 +1,7 @@
 -- Membership is what the condition says at that instant, and edges are told once.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(83);
+SELECT plan(84);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.timezone = 'UTC';
 
@@ -148,6 +148,8 @@ INSERT INTO customer VALUES (6, 'c6@shop.example');
 INSERT INTO orders (id, customer_id, total, placed) VALUES (20, 2, 1000, '2026-07-03');
 SELECT is(edges(), '+recent(2) +recent_count(2) +recent_vip(2) +vip(2)', 'fails for a customer without: the others go on');
 SELECT is((SELECT broken_message FROM ecauto_data.segment WHERE name = 'ratio'), 'division by zero', 'it is marked');
+UPDATE orders SET paid = paid + 1 WHERE id = 3;
+SELECT is(edges() || (SELECT broken_message FROM ecauto_data.segment WHERE name = 'ratio'), 'division by zero', 'and left alone');
 SELECT ecauto.alter_segment('ratio', 'CASE WHEN customer.orders_count > 0 THEN 10 / customer.orders_count >= 10 END') \g /dev/null
 SELECT is(edges() || members('ratio'), '-ratio(2)3 4', 'mended, it tells what was missed');
 
