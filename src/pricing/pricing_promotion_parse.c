@@ -836,7 +836,8 @@ ec_promotion_parse(const char *name, Jsonb *definition, Oid definer, const char 
 	note_target(promotion, &promotion->target);
 	note_target(promotion, promotion->needs);
 	note_target(promotion, promotion->get);
-	promotion->can_fail = promotion->can_fail || promotion->when != NULL;
+	/* a segment may be gone */
+	promotion->can_fail = promotion->can_fail || promotion->when != NULL || promotion->segments.n > 0;
 	promotion->on_price = promotion->action == EC_DO_GIVE && !promotion->coupon && promotion->needs == NULL &&
 		promotion->min_total == 0 && promotion->min_qty <= 1 && promotion->max_discount == 0 &&
 		!(promotion->give.kind == EC_GIVE_AMOUNT && promotion->per != EC_PER_UNIT);
