@@ -269,29 +269,29 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	at constant timestamptz := ecauto.now();
-	recipient constant text := nullif(coalesce(params ->> 'to', current_setting('ecauto.manager_mail')), '');
-	severity constant text := coalesce(params ->> 'severity', 'info');
-	subject constant text := left(regexp_replace(params ->> 'subject', '[[:cntrl:]]+', ' ', 'g'), 300);
-	topic constant text := coalesce(params ->> 'topic', context ->> 'flow', '');
-	dedup constant text := left(topic || ':' || coalesce(params ->> 'dedup', subject), 500);
-	sent timestamptz;
+	addressee constant text := nullif(coalesce(params ->> 'to', current_setting('ecauto.manager_mail')), '');
+	grade constant text := coalesce(params ->> 'severity', 'info');
+	title constant text := left(regexp_replace(params ->> 'subject', '[[:cntrl:]]+', ' ', 'g'), 300);
+	about constant text := coalesce(params ->> 'topic', context ->> 'flow', '');
+	same constant text := left(about || ':' || coalesce(params ->> 'dedup', title), 500);
+	last_sent timestamptz;
 	told record;
 BEGIN
-	IF recipient IS NULL THEN
+	IF addressee IS NULL THEN
 		RETURN '{"skipped": "no_recipient"}';
 	END IF;
-	IF ecauto.mail_address_problem(recipient) IS NOT NULL THEN
+	IF ecauto.mail_address_problem(addressee) IS NOT NULL THEN
 		RETURN '{"skipped": "no_address"}';
 	END IF;
-	SELECT max(n.sent_at) INTO sent FROM ecauto_data.notice n
-	WHERE n.recipient = action_notice.recipient AND n.dedup = action_notice.dedup
+	SELECT max(n.sent_at) INTO last_sent FROM ecauto_data.notice n
+	WHERE n.recipient = addressee AND n.dedup = same
 		AND n.sent_at > at - coalesce(params ->> 'repeat', '1 hour')::interval;
-	IF sent IS NOT NULL THEN
-		RETURN jsonb_build_object('skipped', 'duplicate', 'sent_at', sent);
+	IF last_sent IS NOT NULL THEN
+		RETURN jsonb_build_object('skipped', 'duplicate', 'sent_at', last_sent);
 	END IF;
 	INSERT INTO ecauto_data.notice AS n (recipient, topic, severity, subject, body, dedup, first_at, last_at, send_at)
-	VALUES (recipient, topic, severity, subject, coalesce(params ->> 'text', ''), dedup, at, at,
-		at + CASE WHEN severity = 'critical' THEN interval '0' ELSE coalesce(params ->> 'digest', '0')::interval END)
+	VALUES (addressee, about, grade, title, coalesce(params ->> 'text', ''), same, at, at,
+		at + CASE WHEN grade = 'critical' THEN interval '0' ELSE coalesce(params ->> 'digest', '0')::interval END)
 	ON CONFLICT (recipient, dedup) WHERE sent_at IS NULL DO UPDATE
 	SET times = n.times + 1, last_at = excluded.last_at, body = excluded.body, send_at = least(n.send_at, excluded.send_at)
 	RETURNING n.id, n.times, n.send_at INTO told;

@@ -29,7 +29,8 @@
  *		flow_operation.c  each kind of operation but actions
  *		flow_action.c	actions: parameters rendered, handler called
  *		flow_tick.c		the phase of the tick
- *		flow_explain.c, flow_diagram.c, flow_sql.c	what users call
+ *		flow_simulate.c	what a flow would do about an event, undone
+ *		flow_diagram.c, flow_sql.c	what else users call
  *
  *-------------------------------------------------------------------------
  */
@@ -340,8 +341,8 @@ extern const char *ec_flow_wait_sql(const EcFlowOp *op, TimestampTz at);
 
 extern void ec_flow_goals_register(EcFlow *flow, const int64 *ids, int n);
 extern void ec_flow_wait_register(EcFlow *flow, const EcFlowOp *op, const int64 *ids, int n);
-extern List *ec_flow_waits_wake(EcTick *tick, List *groups);
-extern List *ec_flow_due(EcTick *tick, List *groups);
+extern List *ec_flow_waits_wake(EcTick *tick, int32 only, List *groups);
+extern List *ec_flow_due(EcTick *tick, int32 only, List *groups);
 
 /* ---- flow_action.c ---- */
 
@@ -352,6 +353,11 @@ extern char *ec_flow_action_find(const char *name, char **search_path, bool *two
 
 extern List *ec_flow_timed(EcTick *tick, EcFlow *flow, TimestampTz watched_until);
 extern TimestampTz ec_flow_timed_next(const EcFlow *flow, TimestampTz after);
+
+/* ---- flow_simulate.c ---- */
+
+extern void ec_flow_clock_set(TimestampTz at);
+extern TimestampTz ec_flow_next_due(int32 id);
 
 /* ---- flow_policy.c ---- */
 extern void ec_flow_policy_tick(EcTick *tick);

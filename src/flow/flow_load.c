@@ -67,8 +67,10 @@ ec_flow_load_trim(void)
 }
 
 /*
- * A version of a flow, parsed; it lasts until ec_flow_load_trim().  Errors:
- * undefined_object if there is none such, and those of ec_flow_parse().
+ * A version of a flow, parsed; it lasts until ec_flow_load_trim().  The flow
+ * -id is the same under another number, whose runs are not those of the flow:
+ * flow_simulate.c.  Errors: undefined_object if there is none such, and those
+ * of ec_flow_parse().
  */
 EcFlow *
 ec_flow_load(int32 id, int32 version)
@@ -91,6 +93,20 @@ ec_flow_load(int32 id, int32 version)
 	entry = hash_search(flows_table(), &key, HASH_FIND, NULL);
 	if (entry != NULL)
 		return entry->flow;
+	if (id < 0)
+	{
+		EcFlow	   *original = ec_flow_load(-id, version);
+
+		flow = MemoryContextAlloc(flow_context, sizeof(EcFlow));
+		*flow = *original;
+		flow->id = id;
+		/* what is compiled is freed by whoever compiles it again */
+		flow->condition.compiled = flow->exit_if.compiled = false;
+		flow->condition.sql = flow->condition.operands = flow->exit_if.sql = flow->exit_if.operands = NULL;
+		entry = hash_search(flows, &key, HASH_ENTER, NULL);
+		entry->flow = flow;
+		return flow;
+	}
 
 	args[0] = Int32GetDatum(id);
 	args[1] = Int32GetDatum(version);

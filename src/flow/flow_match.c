@@ -461,6 +461,8 @@ prepared(EcTick *tick, Prepare *prepare, EcTryRun run)
 
 	if (error == NULL)
 		return true;
+	if (prepare->flow->id < 0)
+		ReThrowError(error);	/* somebody is watching: flow_simulate.c */
 	ereport(LOG,
 			(errcode(error->sqlerrcode),
 			 errmsg("flow \"%s\" cannot be started: %s", prepare->flow->name, error->message)));

@@ -210,11 +210,11 @@ ec_flow_tick(EcTick *tick)
 	enabled = flows_enabled();
 	if (ec_event_in_tick(tick))
 	{
-		groups = ec_flow_waits_wake(tick, groups);
+		groups = ec_flow_waits_wake(tick, 0, groups);
 		if (enabled != NIL)
 			kinds = kinds_of_tick(tick);
 	}
-	groups = ec_flow_due(tick, groups);
+	groups = ec_flow_due(tick, 0, groups);
 	foreach(lc, kinds)
 	{
 		List	   *flows = flows_of_kind(enabled, lfirst(lc));

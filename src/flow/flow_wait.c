@@ -205,22 +205,23 @@ static const char wake_sql[] =
 	"    r.step AS at_step, r.state "
 	"  FROM e JOIN ecauto_data.flow_wait w ON w.kind = e.kind AND w.key = e.key COLLATE \"C\" "
 	"  JOIN ecauto_data.flow_run r ON r.id = w.run "
-	"  WHERE r.state IN ('waiting', 'retry') "
+	"  WHERE r.state IN ('waiting', 'retry') AND ($6 = 0 OR r.flow = $6) "
 	"  ORDER BY w.run, w.step, e.at, e.event_id) "
 	"SELECT w.run, w.flow, w.version, w.step, "
 	"  CASE WHEN w.step = w.at_step AND w.state = 'waiting' THEN 'here' END, "
 	"  pg_catalog.jsonb_build_object('event', w.event_id, 'kind', w.kind, 'at', w.at) FROM w";
 
 /*
- * The events of this tick wake the runs that wait for them; a goal takes its
- * run away from wherever it is.
+ * The events of this tick wake the runs that wait for them, those of all
+ * flows (only: 0) or of one; a goal takes its run away from wherever it is.
  */
 List *
-ec_flow_waits_wake(EcTick *tick, List *groups)
+ec_flow_waits_wake(EcTick *tick, int32 only, List *groups)
 {
+	Oid			types[EC_EVENTS_OF_TICK_ARGS + 1];
 	static const Oid id_types[] = {INT8ARRAYOID, TEXTARRAYOID};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		args[EC_EVENTS_OF_TICK_ARGS];
+	Datum		args[EC_EVENTS_OF_TICK_ARGS + 1];
 	Woken	   *woken;
 	int64	   *goal_ids;
 	int64	   *ids;
@@ -229,12 +230,14 @@ ec_flow_waits_wake(EcTick *tick, List *groups)
 	int			kept = 0;
 	EcAs		as;
 
+	memcpy(types, ec_event_tick_types, sizeof(ec_event_tick_types));
+	types[EC_EVENTS_OF_TICK_ARGS] = INT4OID;
 	ec_event_tick_args(tick, args);
+	args[EC_EVENTS_OF_TICK_ARGS] = Int32GetDatum(only);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan(wake_sql, EC_EVENTS_OF_TICK_ARGS, ec_event_tick_types), args, NULL, false, 0) !=
-		SPI_OK_SELECT)
+	if (SPI_execute_plan(ec_plan(wake_sql, lengthof(types), types), args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for runs that wait for events");
 	ec_as_end(&as);
 	woken = MemoryContextAllocHuge(caller, sizeof(Woken) * (SPI_processed + 1));
@@ -298,24 +301,29 @@ ec_flow_waits_wake(EcTick *tick, List *groups)
 	return woken_go(tick, woken, kept, true, groups);
 }
 
-/* Runs whose time has come. */
+/* Runs whose time has come, of all flows (only: 0) or of one. */
 List *
-ec_flow_due(EcTick *tick, List *groups)
+ec_flow_due(EcTick *tick, int32 only, List *groups)
 {
-	static const Oid types[] = {TIMESTAMPTZOID, INT8OID};
+	static const Oid types[] = {TIMESTAMPTZOID, INT8OID, INT4OID};
 	MemoryContext caller = CurrentMemoryContext;
-	Datum		args[2];
+	Datum		args[3];
 	Woken	   *woken;
 	int			n;
 	EcAs		as;
 
 	args[0] = TimestampTzGetDatum(tick->at);
 	args[1] = Int64GetDatum(DUE_PER_TICK);
+	args[2] = Int32GetDatum(only);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan("SELECT r.id, r.flow, r.version, r.step, r.state, NULL::jsonb FROM ecauto_data.flow_run r "
-								 "WHERE r.wake_at <= $1 ORDER BY r.wake_at LIMIT $2", 2, types),
+	/* two statements, so that each has its own index */
+	if (SPI_execute_plan(only == 0 ?
+						 ec_plan("SELECT r.id, r.flow, r.version, r.step, r.state, NULL::jsonb FROM ecauto_data.flow_run r "
+								 "WHERE r.wake_at <= $1 ORDER BY r.wake_at LIMIT $2", 2, types) :
+						 ec_plan("SELECT r.id, r.flow, r.version, r.step, r.state, NULL::jsonb FROM ecauto_data.flow_run r "
+								 "WHERE r.wake_at <= $1 AND r.flow = $3 ORDER BY r.wake_at LIMIT $2", 3, types),
 						 args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not look for runs that are due");
 	ec_as_end(&as);
