@@ -7,7 +7,8 @@
 # and its state (state_NNN.sql: the statements that take ecauto_data from
 # version NNN-1 to NNN).  The state steps become the bodies of
 # ecauto.state_step_NNN(), which setup() calls in turn.  Files in shop/presets/
-# are not run but become the rows of ecauto.presets().  A fresh install
+# are not run but become the rows of ecauto.presets(), and those in
+# flow/library/ the rows of ecauto.library().  A fresh install
 # creates, it does not replace: something planted under one of our names
 # beforehand makes it fail.
 set -eu
@@ -41,6 +42,19 @@ done
 printf ';\nEND;\n'
 printf 'COMMENT ON FUNCTION ecauto.presets() IS\n'
 printf "'shops that ecauto knows, and what it knows of them: queries for the roles, sources, writers, parameters';\n\n"
+
+separator=' '
+printf 'CREATE FUNCTION ecauto.library()\nRETURNS TABLE (template text, definition jsonb)\n'
+printf 'LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\nVALUES'
+for file in flow/library/*.json; do
+	printf "%s('%s', \$ecauto_library\$" "$separator" "$(basename "$file" .json)"
+	cat "$file"
+	printf '$ecauto_library$::jsonb)'
+	separator=', '
+done
+printf ';\nEND;\n'
+printf 'COMMENT ON FUNCTION ecauto.library() IS\n'
+printf "'templates of flows, as they stand in the files of the library; see ecauto.template_library()';\n\n"
 
 steps=$(for domain in "$@"; do ls "$domain"/state_*.sql 2>/dev/null || true; done |
 	sed 's/.*state_\([0-9]*\)\.sql/\1/' | sort -u)

@@ -182,3 +182,15 @@ CREATE INDEX notice_due_idx ON ecauto_data.notice (send_at) WHERE sent_at IS NUL
 CREATE INDEX notice_sent_idx ON ecauto_data.notice (recipient, dedup, sent_at) WHERE sent_at IS NOT NULL;
 COMMENT ON TABLE ecauto_data.notice IS
 	'notices to staff; the same one told again before it is sent counts up, those of one recipient that are due together leave in one mail';
+
+CREATE TABLE ecauto_data.installed_template (
+	name text COLLATE "C" PRIMARY KEY,
+	template text COLLATE "C" NOT NULL,
+	version integer NOT NULL,
+	params jsonb NOT NULL,
+	installed_at timestamptz NOT NULL,
+	installed_by name NOT NULL
+);
+COMMENT ON TABLE ecauto_data.installed_template IS
+	'templates of ecauto.template_library() that were installed, and how';
+COMMENT ON COLUMN ecauto_data.installed_template.version IS 'of the template in the library at that time';
