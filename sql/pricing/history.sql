@@ -280,7 +280,7 @@ BEGIN
 	END IF;
 	SELECT s.currency, h.amount INTO money, current_price
 	FROM ecauto_data.price_series s JOIN ecauto_data.price_history h ON h.series_id = s.series_id
-	WHERE s.sku = sku_key AND s.list_key = '' AND (s.currency = money OR money IS NULL) AND h.period @> least(ecauto.now(), "from");
+	WHERE s.sku = sku_key AND s.list_key = '' AND (s.currency = money OR money IS NULL) AND h.period @> ecauto.now();
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'sku "%" has no price in force', sku_key
 			USING ERRCODE = 'no_data_found';

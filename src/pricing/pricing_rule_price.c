@@ -436,15 +436,15 @@ ec_price_problem_text(EcPriceProblem problem)
 {
 	static const char *const texts[EC_PRICE_PROBLEMS] = {
 		NULL,
-		"it has no cost",
-		"its cost is negative or not a number",
-		"it has no supplier's offer",
-		"it has no list price",
-		"there is no rate of value added tax for it",
-		"there is no exchange rate for its cost",
-		"its price would not be above zero",
-		"its price would be too large",
-		"two exclusive rules of equal priority apply to it"
+		"no cost is known",
+		"the cost is negative or not a number",
+		"no supplier's offer is known",
+		"no list price is known",
+		"no rate of value added tax is known",
+		"no exchange rate is known for the cost",
+		"the price would not be above zero",
+		"the price would be too large",
+		"two exclusive rules of equal priority apply"
 	};
 
 	return texts[problem];

@@ -6,7 +6,9 @@
 #
 # plain: for each kind of event a query over the shop's own tables that says how
 # many there must be.  counts: which of the driver's counts says the same.
-# available: a query for sku and what can be sold of it.
+# available: a query for sku and what can be sold of it.  price: asks the shop's
+# API for a price, price_shown and shown: what it says to an amount.  copies: a
+# query for how many copies of prices differ from them.
 package EcScenario;
 
 use strict;
@@ -150,6 +152,30 @@ sub run
 	sql("PREPARE set_price (text, numeric, text) AS $statement; EXECUTE set_price('$sku', 12.34, '$currency')");
 	is($option{price}->($shop, $sku), $option{price_shown}, 'a price that was written is what the shop shows');
 	ok(ec_wait($node, $shop->database, "SELECT new ->> 'amount' FROM ecauto.events(kind => 'price.changed') WHERE key = '$sku'", '12.34'), 'and what its event tells');
+
+	# ---- prices made from a cost table ----
+	sql(q{
+		CREATE SCHEMA costs;
+		CREATE TABLE costs.cost AS SELECT DISTINCT ON (key) key AS sku, 10 + length(key) + row_number() OVER (ORDER BY key) AS cost, currency
+			FROM ecauto_data.seen_price WHERE list_key = '' AND currency = '} . $currency . q{' ORDER BY key});
+	sql(q{SELECT ecauto.bind_role('cost', 'SELECT sku AS key, cost, currency FROM costs.cost')});
+	sql('SELECT ecauto.set_vat_rate(20)');
+	sql(q{SELECT ecauto.create_price_rule('all', '{"markup": 50, "currency": "} . $currency . q{"}')});
+	my $wanted = q{SELECT c.sku, trim_scale(round(c.cost * 1.5 * CASE WHEN p.tax_included THEN 1.2 ELSE 1 END, 2))
+		FROM costs.cost c JOIN ecauto_data.seen_price p ON p.key = c.sku AND p.currency = c.currency AND p.list_key = '' ORDER BY c.sku};
+	is(sql('SELECT sku, trim_scale(new_price) FROM ecauto.reprice(true) ORDER BY sku'), sql($wanted), 'prices are made from costs, all of them');
+	for my $line ((split /\n/, sql($wanted))[ 0 .. 2 ])
+	{
+		my ($key, $amount) = split /\|/, $line;
+		is($option{price}->($shop, $key), $option{shown}->($amount), "the shop's own API shows the new price of $key");
+	}
+	is(sql($option{copies}), '0', 'as do the copies of it that the shop keeps');
+	ok(ec_wait($node, $shop->database, q{SELECT count(*) FROM ecauto.events(kind => 'price.changed') e JOIN costs.cost c ON c.sku = e.key AND round(c.cost * 1.5, 2) <= (e.new ->> 'amount')::numeric AND e.new ->> 'currency' = c.currency},
+			sql('SELECT count(*) FROM costs.cost')), 'own writes are seen once');
+	is(sql('SELECT count(*) FROM ecauto.reprice(true)'), '0', 'and lead to no other');
+	sql('SELECT ecauto.tick()');
+	is(sql(q{SELECT count(*) FROM ecauto_data.price_history h JOIN ecauto_data.price_series s USING (series_id) JOIN costs.cost c USING (sku, currency) WHERE s.list_key = '' AND upper_inf(h.period) AND h.amount >= round(c.cost * 1.5, 2)}),
+		sql('SELECT count(*) FROM costs.cost'), 'the history has them');
 
 	# ---- let go ----
 	sql('SELECT ecauto.detach_shop()');

@@ -43,4 +43,10 @@ EcScenario::run(
 		my ($price) = $out =~ /"id":"$sku","price":(\d+)/;
 		return $price;
 	},
-	price_shown => 1234);
+	price_shown => 1234,
+	shown => sub { sprintf('%.0f', $_[0] * 100) },
+	copies => q{
+		SELECT count(*) FROM search_index_item i
+		JOIN channel c ON c.id = i."channelId"
+		JOIN product_variant_price p ON p."variantId" = i."productVariantId" AND p."channelId" = c.id AND p."currencyCode" = c."defaultCurrencyCode"
+		WHERE p.price <> CASE WHEN c."pricesIncludeTax" THEN i."priceWithTax" ELSE i.price END});

@@ -45,4 +45,6 @@ EcScenario::run(
 		my ($variant) = grep { $_->{id} eq $sku } map { @{ $_->{variants} } } @{ JSON::PP::decode_json($out)->{products} };
 		return $variant->{calculated_price}{original_amount};
 	},
-	price_shown => 12.34);
+	price_shown => 12.34,
+	shown => sub { $_[0] + 0 },
+	copies => q{SELECT count(*) FROM price WHERE (raw_amount ->> 'value')::numeric <> amount});

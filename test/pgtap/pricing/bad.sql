@@ -43,7 +43,7 @@ SELECT ecauto.set_vat_rate(0) \g /dev/null
 DELETE FROM ecauto_data.price_rule;
 SELECT ecauto.create_price_rule('three', '{"brand": "Acme", "markup": 20}') \g /dev/null
 SELECT ecauto.create_price_rule('four', '{"brand": "Acme", "condition": "price.amount > 60", "markup": 30}') \g /dev/null
-SELECT is(problems(), '10: two exclusive rules of equal priority apply to it; 8: two exclusive rules of equal priority apply to it', 'where it shows later, the price stays');
+SELECT is(problems(), '10: two exclusive rules of equal priority apply; 8: two exclusive rules of equal priority apply', 'where it shows later, the price stays');
 SELECT is((SELECT note FROM ecauto.explain_price('8', 'PLN')), 'stays: rules "four" and "three" are exclusive and of equal priority', 'and says why');
 DELETE FROM ecauto_data.price_rule;
 
@@ -64,13 +64,13 @@ UPDATE cost SET cost = 0 WHERE variant_id = 4;
 UPDATE cost SET cost = 1e20 WHERE variant_id = 5;
 UPDATE cost SET currency = 'EUR' WHERE variant_id = 6;
 DELETE FROM cost WHERE variant_id = 7;
-SELECT is(problems(), '1: its cost is negative or not a number; 2: it has no cost; 3: its cost is negative or not a number; '
-	'4: its price would not be above zero; 5: its price would be too large; 6: there is no exchange rate for its cost; 7: it has no cost', 'what cannot be made is told, and why');
+SELECT is(problems(), '1: the cost is negative or not a number; 2: no cost is known; 3: the cost is negative or not a number; '
+	'4: the price would not be above zero; 5: the price would be too large; 6: no exchange rate is known for the cost; 7: no cost is known', 'what cannot be made is told, and why');
 SELECT is((SELECT count(*) FROM ecauto.reprice(true)), 0::bigint, 'and stays as it is');
-SELECT is((SELECT note FROM ecauto.explain_price('6', 'PLN') WHERE step = 'price'), 'stays: there is no exchange rate for its cost', 'explained, too');
+SELECT is((SELECT note FROM ecauto.explain_price('6', 'PLN') WHERE step = 'price'), 'stays: no exchange rate is known for the cost', 'explained, too');
 SELECT ecauto.set_vat_rate(NULL) \g /dev/null
 UPDATE cost SET cost = 1, currency = 'PLN';
-SELECT matches(problems(), 'there is no rate of value added tax for it', 'a gross price is not made of a net cost without the tax');
+SELECT matches(problems(), 'no rate of value added tax is known', 'a gross price is not made of a net cost without the tax');
 
 -- ---- categories in a circle ----
 SELECT ecauto.drop_price_rule('all') \g /dev/null

@@ -142,7 +142,7 @@ SELECT ecauto.create_price_rule('money', '{"sku": "1", "markup": 100}') \g /dev/
 SELECT is(new_price('1', 'EUR'), 30.16, 'a cost in another currency, by the rate the other way round: 52.10 / 4.25');
 SELECT is(new_price('1', 'JPY'), 4825::numeric, 'through a third currency, in whole yen');
 SELECT is(new_price('1', 'USD'), NULL, 'not without a rate');
-SELECT is((SELECT array_agg(currency || ': ' || problem) FROM ecauto.price_problems()), '{USD: there is no exchange rate for its cost}', 'which is told');
+SELECT is((SELECT array_agg(currency || ': ' || problem) FROM ecauto.price_problems()), '{USD: no exchange rate is known for the cost}', 'which is told');
 SET LOCAL ecauto.clock = '2026-04-12 00:00:00+02';
 SELECT is(new_price('1', 'EUR'), NULL, 'nor with one that is nine days old');
 SELECT ecauto.drop_price_rule('money') \g /dev/null
