@@ -194,7 +194,7 @@ window_figures(const bool *used, int days, bool all)
 
 /* SELECT the used columns; live: from "l" where they have history */
 static void
-append_columns(StringInfo sql, const bool *used, bool live)
+append_columns(StringInfo sql, const bool *used, bool live, bool all)
 {
 	int			n = 0;
 
@@ -210,7 +210,9 @@ append_columns(StringInfo sql, const bool *used, bool live)
 		else
 			appendStringInfo(sql, "%s%s AS %s", n++ > 0 ? ", " : "", column->sql, column->name);
 	}
-	appendStringInfoString(sql, "\nFROM ecauto_data.customer_fact f LEFT JOIN ecauto_data.seen_customer c ON c.key = f.key\n");
+	/* the keys once more, so that few are found by index */
+	appendStringInfo(sql, "\nFROM ecauto_data.customer_fact f LEFT JOIN ecauto_data.seen_customer c ON c.key = f.key%s\n",
+					 all ? "" : " AND c.key = ANY (\1)");
 }
 
 /*
@@ -242,14 +244,14 @@ ec_customer_rows_sql(const char *keys, const char *as_of, const bool *used)
 	}
 
 	initStringInfo(&sql);
-	append_columns(&sql, wanted, false);
+	append_columns(&sql, wanted, false, keys == NULL);
 	if (days > 0)
 		appendStringInfo(&sql, "%s\n", window_figures(wanted, days, keys == NULL));
 	appendStringInfoString(&sql, where);
 	if (history)
 	{
 		appendStringInfoString(&sql, " AND f.valid_from <= @ AND f.valid_until > @\nUNION ALL\n");
-		append_columns(&sql, wanted, true);
+		append_columns(&sql, wanted, true, keys == NULL);
 		appendStringInfo(&sql, "CROSS JOIN LATERAL %s l\n%s AND NOT (f.valid_from <= @ AND f.valid_until > @)",
 						 live_figures(wanted), where);
 	}

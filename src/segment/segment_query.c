@@ -158,8 +158,10 @@ ground_query(List *segments, const EcSegmentQuery *query)
 						   "  coalesce(ec_state.next_change_at, 'infinity') AS ec_old_next");
 	if (query->foreign_keys != NULL)
 		appendStringInfoString(&sql, ", ec_f.ids AS ec_foreign");
-	appendStringInfo(&sql, "\nFROM (%s) AS customer\nLEFT JOIN ecauto_data.segment_state ec_state ON ec_state.customer = customer.key\n",
-					 ec_customer_rows_sql(query->keys, query->as_of, query->all_columns ? NULL : used));
+	/* the keys once more, so that few are found by index */
+	appendStringInfo(&sql, "\nFROM (%s) AS customer\nLEFT JOIN ecauto_data.segment_state ec_state ON ec_state.customer = customer.key%s\n",
+					 ec_customer_rows_sql(query->keys, query->as_of, query->all_columns ? NULL : used),
+					 query->keys != NULL ? psprintf(" AND ec_state.customer = ANY (%s)", query->keys) : "");
 	if (query->foreign_keys != NULL)
 		appendStringInfo(&sql, "LEFT JOIN (SELECT ec_k.key COLLATE \"C\" AS key, pg_catalog.array_agg(ec_k.id) AS ids\n"
 						 "  FROM ROWS FROM (pg_catalog.unnest(%s), pg_catalog.unnest(%s)) AS ec_k(key, id)\n"
