@@ -18,6 +18,7 @@
 #include "pricing/pricing_cart.h"
 
 PG_FUNCTION_INFO_V1(ecauto_create_promotion);
+PG_FUNCTION_INFO_V1(ecauto_price_currency_digits);
 PG_FUNCTION_INFO_V1(ecauto_drop_promotion);
 
 static const char *const write_sql =
@@ -196,4 +197,13 @@ ecauto_drop_promotion(PG_FUNCTION_ARGS)
 	if (found)
 		ec_promotions_changed();
 	PG_RETURN_BOOL(found);
+}
+
+/*
+ * ecauto.price_currency_digits(currency text) returns integer
+ */
+Datum
+ecauto_price_currency_digits(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_INT32(ec_currency_digits(ec_currency_check(text_to_cstring(PG_GETARG_TEXT_PP(0)))));
 }

@@ -70,7 +70,8 @@ price_with(const EcPromotions *promotions, const char *sku, Numeric base, const 
 	cart->is_price = true;
 	ec_cart_fetch_attributes(cart, promotions);
 	ec_cart_price(cart, promotions);
-	if (promotions->n == 1 && (cart->outcomes[0].reason == EC_NO_LINES || cart->outcomes[0].reason == EC_OTHER_CURRENCY))
+	if (promotions->n == 1 &&
+		(cart->outcomes[0].reason == EC_NO_LINES || cart->outcomes[0].reason == EC_OTHER_CURRENCY))
 		return NULL;
 	return ec_money_numeric(cart->lines[0].left, cart->decimals);
 }

@@ -352,7 +352,8 @@ claim(const EcPromotion *promotion, const char *order_key, const char *customer,
 	use.identity = ec_use_identity(customer);
 	if (ec_use_held(&use))
 		done = true;
-	else if (promotion->active && promotion->error == NULL && ec_now() >= promotion->from && ec_now() < promotion->until)
+	else if (promotion->active && promotion->error == NULL &&
+			 ec_now() >= promotion->from && ec_now() < promotion->until)
 		done = ec_use_take(&use, promotion);
 	SPI_finish();
 	return done;
