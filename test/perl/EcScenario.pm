@@ -160,7 +160,7 @@ sub run
 			FROM ecauto_data.seen_price WHERE list_key = '' AND currency = '} . $currency . q{' ORDER BY key});
 	sql(q{SELECT ecauto.bind_role('cost', 'SELECT sku AS key, cost, currency FROM costs.cost')});
 	sql('SELECT ecauto.set_vat_rate(20)');
-	sql(q{SELECT ecauto.create_price_rule('all', '{"markup": 50, "currency": "} . $currency . q{"}')});
+	sql(qq{SELECT ecauto.create_price_rule('all', '{"markup": 50, "currency": "$currency"}')});
 	my $wanted = q{SELECT c.sku, trim_scale(round(c.cost * 1.5 * CASE WHEN p.tax_included THEN 1.2 ELSE 1 END, 2))
 		FROM costs.cost c JOIN ecauto_data.seen_price p ON p.key = c.sku AND p.currency = c.currency AND p.list_key = '' ORDER BY c.sku};
 	is(sql('SELECT sku, trim_scale(new_price) FROM ecauto.reprice(true) ORDER BY sku'), sql($wanted), 'prices are made from costs, all of them');
