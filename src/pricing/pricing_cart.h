@@ -337,6 +337,7 @@ typedef struct EcCart
 	EcWord		customer_key;
 	EcWord		email;
 	const char *identity;		/* the customer as limits count him, or NULL */
+	bool		identified;		/* was his address looked up by his key? */
 	const char *client;			/* who is behind it, for the brake on guessing codes, or NULL */
 	EcWord		channel;
 	EcWord		order_key;

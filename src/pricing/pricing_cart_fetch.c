@@ -67,6 +67,22 @@ text_array(Datum *texts, int n)
 	return PointerGetDatum(construct_array(texts, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
+/*
+ * Who the customer is where uses are counted: his mail address, if the shop
+ * knows the one that belongs to his key.  The caller is connected to SPI.
+ */
+static void
+identify(EcCart *cart, MemoryContext context)
+{
+	char	   *key;
+
+	if (cart->identified || cart->email.data != NULL || cart->customer_key.data == NULL)
+		return;
+	key = pnstrdup(cart->customer_key.data, cart->customer_key.len);
+	cart->identity = MemoryContextStrdup(context, ec_use_identity(key));
+	cart->identified = true;
+}
+
 /* ---- counters ---- */
 
 static const char *const usage_sql =
@@ -106,12 +122,13 @@ usage_load(EcCart *cart, const EcPromotions *promotions)
 		if (promotions->list[i]->has_budget && promotions->list[i]->id != 0)
 			ids[n++] = Int64GetDatum(promotions->list[i]->id);
 	values[0] = PointerGetDatum(construct_array(ids, n, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-	nulls[1] = cart->identity ? ' ' : 'n';
-	values[1] = cart->identity ? CStringGetTextDatum(cart->identity) : (Datum) 0;
 	nulls[2] = cart->order_key.data ? ' ' : 'n';
 	values[2] = word_datum(&cart->order_key);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	identify(cart, caller);
+	nulls[1] = cart->identity ? ' ' : 'n';
+	values[1] = cart->identity ? CStringGetTextDatum(cart->identity) : (Datum) 0;
 	rows = ask(usage_sql, 3, types, values, nulls);
 	cart->usage = MemoryContextAlloc(caller, sizeof(EcUsage) * (rows + 1));
 	for (uint64 i = 0; i < rows; i++)
@@ -200,6 +217,7 @@ void
 ec_cart_fetch_codes(EcCart *cart)
 {
 	static const Oid types[] = {TEXTARRAYOID, TEXTOID, TEXTOID};
+	MemoryContext caller = CurrentMemoryContext;
 	Datum	   *codes;
 	Datum		values[3];
 	char		nulls[] = "   ";
@@ -223,12 +241,13 @@ ec_cart_fetch_codes(EcCart *cart)
 		cart->codes[i].status = "unknown";
 	}
 	values[0] = text_array(codes, cart->ncodes);
-	nulls[1] = cart->identity ? ' ' : 'n';
-	values[1] = cart->identity ? CStringGetTextDatum(cart->identity) : (Datum) 0;
 	nulls[2] = cart->order_key.data ? ' ' : 'n';
 	values[2] = word_datum(&cart->order_key);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
+	identify(cart, caller);
+	nulls[1] = cart->identity ? ' ' : 'n';
+	values[1] = cart->identity ? CStringGetTextDatum(cart->identity) : (Datum) 0;
 	rows = ask(codes_sql, 3, types, values, nulls);
 	for (uint64 i = 0; i < rows; i++)
 	{

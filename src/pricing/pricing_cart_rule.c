@@ -152,6 +152,7 @@ is_meant(EcCart *cart, EcOutcome *outcome)
 		return false;
 	outcome->reason = EC_OTHER_CUSTOMER;
 	if (promotion->customers.n > 0 &&
+		!ec_words_have(&promotion->customers, cart->customer_key.data, cart->customer_key.len) &&
 		(cart->identity == NULL || !ec_words_have(&promotion->customers, cart->identity, strlen(cart->identity))))
 		return false;
 	outcome->reason = EC_OTHER_SEGMENT;

@@ -2,7 +2,7 @@
 BEGIN;
 \ir ../event/shop.psql
 SET LOCAL ecauto.clock = '2026-03-01 12:00+00';
-SELECT plan(57);
+SELECT plan(59);
 
 SELECT ecauto.create_promotion('ten', '{"percent": 10, "coupon": true}') \g /dev/null
 
@@ -76,6 +76,10 @@ SELECT is(ecauto.price_cart('[{"sku": "A", "qty": 1, "unit_price": 50}]', '{"cou
 	'[{"code": "each", "status": "used up by this customer"}, {"code": "zzz", "status": "unknown"}]', 'a cart says what is wrong with a code');
 SELECT is(ecauto.price_cart('[{"sku": "A", "qty": 1, "unit_price": 50}]', '{"coupons": ["each"], "customer": {"email": "ann@shop.example"}, "order": "e7"}') ->> 'total',
 	'45.00', 'but an order keeps what it has');
+
+SELECT ecauto.create_coupon('ten', 'KEYED', customer => '3') \g /dev/null
+SELECT is(ecauto.price_cart('[{"sku": "A", "qty": 1, "unit_price": 50}]', '{"coupons": ["keyed"], "customer": "3"}') ->> 'total', '45.00', 'a coupon of a customer, known by key');
+SELECT is(ecauto.price_cart('[{"sku": "A", "qty": 1, "unit_price": 50}]', '{"coupons": ["keyed"], "customer": {"email": "C3+x@shop.example"}}') ->> 'total', '45.00', 'or by mail address');
 
 -- ---- those who guess ----
 SELECT is((SELECT count(*) FILTER (WHERE ecauto.redeem_coupon('GUESS' || i, 'g' || i, 'eve@x.example')) FROM generate_series(1, 10) i), 0::bigint, 'ten wrong codes');
