@@ -197,6 +197,7 @@ typedef struct LookBack
 {
 	MemoryContext context;
 	int64		series;			/* 0: there is none */
+	bool		policies;		/* may the law's options be other than the usual ones? */
 	TimestampTz before;			/* the next look takes periods that began before this */
 	bool		ended;			/* and there are none */
 	Period	   *periods;
@@ -216,56 +217,17 @@ amount_less(Datum a, Datum b)
 	return DatumGetBool(DirectFunctionCall2(numeric_lt, a, b));
 }
 
-static void
-look_open(LookBack *look, const char *sku, const char *currency, const char *list_key, TimestampTz at)
-{
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID};
-	Datum		values[3];
-	bool		isnull;
-
-	memset(look, 0, sizeof(LookBack));
-	look->context = CurrentMemoryContext;
-	look->size = PERIODS_AT_ONCE;
-	look->periods = palloc(look->size * sizeof(Period));
-	values[0] = CStringGetTextDatum(sku);
-	values[1] = CStringGetTextDatum(currency);
-	values[2] = CStringGetTextDatum(list_key);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_pricing_run("SELECT s.series_id FROM ecauto_data.price_series s"
-				   " WHERE s.sku = $1 AND s.currency = $2 AND s.list_key = $3",
-				   3, types, values, NULL, SPI_OK_SELECT);
-	if (SPI_processed == 1)
-		look->series = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	SPI_finish();
-	look->ended = look->series == 0;
-	/* what begins at the instant asked about is in force then */
-	look->before = at + 1;
-}
-
 /*
- * Take more periods, older ones.  Those that follow each other with the same
- * amount are one: the shop may have touched something else.
+ * Take the periods that a statement found, older ones than those there are:
+ * from, until, amount in columns 1 to 3.  Those that follow each other with
+ * the same amount are one: the shop may have touched something else.
  */
 static void
-look_more(LookBack *look)
+look_take(LookBack *look)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID};
-	Datum		values[3];
-	MemoryContext spi;
+	MemoryContext spi = MemoryContextSwitchTo(look->context);
 
-	values[0] = Int64GetDatum(look->series);
-	values[1] = TimestampTzGetDatum(look->before);
-	values[2] = Int32GetDatum(PERIODS_AT_ONCE);
-	if (SPI_connect() != SPI_OK_CONNECT)
-		elog(ERROR, "SPI_connect failed");
-	ec_pricing_run("SELECT pg_catalog.lower(h.period), pg_catalog.upper(h.period), h.amount"
-				   " FROM ecauto_data.price_history h"
-				   " WHERE h.series_id = $1 AND pg_catalog.lower(h.period) < $2"
-				   " ORDER BY pg_catalog.lower(h.period) DESC LIMIT $3",
-				   3, types, values, NULL, SPI_OK_SELECT);
 	look->ended = SPI_processed < PERIODS_AT_ONCE;
-	spi = MemoryContextSwitchTo(look->context);
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
@@ -274,6 +236,8 @@ look_more(LookBack *look)
 		bool		isnull;
 
 		period.from = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 1, &isnull));
+		if (isnull)
+			break;				/* a series without any */
 		period.until = DatumGetTimestampTz(SPI_getbinval(tuple, desc, 2, &isnull));
 		if (isnull)
 			period.until = DT_NOEND;
@@ -293,6 +257,65 @@ look_more(LookBack *look)
 		look->periods[look->n++] = period;
 	}
 	MemoryContextSwitchTo(spi);
+}
+
+#define PERIODS_OF(series, before, n) \
+	"SELECT pg_catalog.lower(h.period), pg_catalog.upper(h.period), h.amount" \
+	" FROM ecauto_data.price_history h" \
+	" WHERE h.series_id = " series " AND pg_catalog.lower(h.period) < " before \
+	" ORDER BY pg_catalog.lower(h.period) DESC LIMIT " n
+
+/* Find a series, and its latest periods, in one statement: most need no more. */
+static void
+look_open(LookBack *look, const char *sku, const char *currency, const char *list_key, TimestampTz at)
+{
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TIMESTAMPTZOID, INT4OID};
+	Datum		values[5];
+	bool		isnull;
+
+	memset(look, 0, sizeof(LookBack));
+	look->context = CurrentMemoryContext;
+	look->size = PERIODS_AT_ONCE;
+	look->periods = palloc(look->size * sizeof(Period));
+	/* what begins at the instant asked about is in force then */
+	look->before = at + 1;
+	values[0] = CStringGetTextDatum(sku);
+	values[1] = CStringGetTextDatum(currency);
+	values[2] = CStringGetTextDatum(list_key);
+	values[3] = TimestampTzGetDatum(look->before);
+	values[4] = Int32GetDatum(PERIODS_AT_ONCE);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_pricing_run("SELECT h.*, s.series_id, EXISTS (SELECT FROM ecauto_data.prior_price_policy)"
+				   " FROM ecauto_data.price_series s"
+				   " LEFT JOIN LATERAL (" PERIODS_OF("s.series_id", "$4", "$5") ") h (since, until, amount) ON true"
+				   " WHERE s.sku = $1 AND s.currency = $2 AND s.list_key = $3 ORDER BY h.since DESC",
+				   lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	if (SPI_processed > 0)
+	{
+		HeapTuple	tuple = SPI_tuptable->vals[0];
+
+		look->series = DatumGetInt64(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 4, &isnull));
+		look->policies = DatumGetBool(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 5, &isnull));
+	}
+	look_take(look);
+	SPI_finish();
+}
+
+/* Take more periods, older ones. */
+static void
+look_more(LookBack *look)
+{
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT4OID};
+	Datum		values[3];
+
+	values[0] = Int64GetDatum(look->series);
+	values[1] = TimestampTzGetDatum(look->before);
+	values[2] = Int32GetDatum(PERIODS_AT_ONCE);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_pricing_run(PERIODS_OF("$1", "$2", "$3"), lengthof(types), types, values, NULL, SPI_OK_SELECT);
+	look_take(look);
 	SPI_finish();
 }
 
@@ -395,29 +418,20 @@ reduction_begin(LookBack *look, TimestampTz at, Numeric reduced, const EcPriorOp
 	return begins;
 }
 
-/*
- * The prior price of the reduction that is in force at a time, or, if none
- * is, or reduced is given and is another price, of one that begins then.
- *
- * sku is a key, list_key '' for the base price.  prior->known is false if
- * nothing was on sale in the window, or not for long enough.
- */
-void
-ec_prior_price(const char *sku, const char *currency, const char *list_key, TimestampTz at,
-			   Numeric reduced, const EcPriorOptions *options, EcPriorPrice *prior)
+/* What ec_prior_price() says of a history that was opened. */
+static void
+prior_find(LookBack *look, TimestampTz at, Numeric reduced, const EcPriorOptions *options, EcPriorPrice *prior)
 {
-	LookBack	look;
 	const Period *period;
 	int			first;
 	Datum		lowest = (Datum) 0;
 
 	memset(prior, 0, sizeof(EcPriorPrice));
 	prior->on_sale = DT_NOEND;
-	look_open(&look, sku, currency, list_key, at);
-	prior->begins = reduction_begin(&look, at, reduced, options, &first, &prior->running);
+	prior->begins = reduction_begin(look, at, reduced, options, &first, &prior->running);
 	prior->window = days_before(prior->begins, options->days);
 
-	for (int i = first; (period = look_at(&look, i)) != NULL; i++)
+	for (int i = first; (period = look_at(look, i)) != NULL; i++)
 	{
 		/* the one that begins now is not before it */
 		if (period->from >= prior->begins)
@@ -443,15 +457,34 @@ ec_prior_price(const char *sku, const char *currency, const char *list_key, Time
 }
 
 /*
+ * The prior price of the reduction that is in force at a time, or, if none
+ * is, or reduced is given and is another price, of one that begins then.
+ *
+ * sku is a key, list_key '' for the base price.  prior->known is false if
+ * nothing was on sale in the window, or not for long enough.
+ */
+void
+ec_prior_price(const char *sku, const char *currency, const char *list_key, TimestampTz at,
+			   Numeric reduced, const EcPriorOptions *options, EcPriorPrice *prior)
+{
+	LookBack	look;
+
+	look_open(&look, sku, currency, list_key, at);
+	prior_find(&look, at, reduced, options, prior);
+}
+
+/*
  * Arguments that prior_price() and prior_price_facts() share.  Returns false if
  * one is NULL that must not be.
  */
 static bool
 prior_arguments(FunctionCallInfo fcinfo, EcPriorPrice *prior)
 {
-	EcPriorOptions options;
+	EcPriorOptions options = {DAYS_DEFAULT};
+	LookBack	look;
 	TimestampTz at;
 	Numeric		reduced = NULL;
+	const char *list_key = PG_ARGISNULL(5) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(5));
 	char	   *currency;
 	char	   *sku;
 
@@ -468,10 +501,18 @@ prior_arguments(FunctionCallInfo fcinfo, EcPriorPrice *prior)
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
 				 errmsg("time of a reduction must be finite")));
-	sku = ec_pricing_sku_key(sku);
-	ec_prior_options(sku, PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4), &options);
-	ec_prior_price(sku, currency, PG_ARGISNULL(5) ? "" : text_to_cstring(PG_GETARG_TEXT_PP(5)), at,
-				   reduced, &options, prior);
+	look_open(&look, sku, currency, list_key, at);
+	if (look.series == 0)
+	{
+		/* perhaps it is a code, perhaps it never had such a price */
+		sku = ec_pricing_sku_key(sku);
+		look_open(&look, sku, currency, list_key, at);
+	}
+	if (look.policies)
+		ec_prior_options(sku, PG_ARGISNULL(4) ? NULL : PG_GETARG_JSONB_P(4), &options);
+	else if (!PG_ARGISNULL(4))
+		ec_prior_options_set(&options, PG_GETARG_JSONB_P(4));
+	prior_find(&look, at, reduced, &options, prior);
 	return true;
 }
 

@@ -427,6 +427,7 @@ current_read(Current *current, EcChanges *changes)
 	EcBinding  *binding = ec_binding_get("price");
 	TupleTableSlot *slot = MakeSingleTupleTableSlot(changes->desc, &TTSOpsMinimalTuple);
 	Datum	   *keys = palloc((Min(changes->n, KEYS_AT_MOST) + 1) * sizeof(Datum));
+	ArrayType  *wanted = NULL;
 	int			n = 0;
 
 	if (binding == NULL)
@@ -448,9 +449,9 @@ current_read(Current *current, EcChanges *changes)
 	current->amounts = MemoryContextAllocExtended(CurrentMemoryContext,
 												  (ec_key_map_count(current->pairs) + 1) * sizeof(Datum),
 												  MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	(void) ec_binding_scan(binding, columns, lengthof(columns), false,
-						   changes->n <= KEYS_AT_MOST ? construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT) : NULL,
-						   current_take, current);
+	if (changes->n <= KEYS_AT_MOST)
+		wanted = construct_array(keys, n, TEXTOID, -1, false, TYPALIGN_INT);
+	(void) ec_binding_scan(binding, columns, lengthof(columns), false, wanted, current_take, current);
 }
 
 static Datum

@@ -147,6 +147,18 @@ numeric_times(Numeric a, Numeric b)
 	return DatumGetNumeric(DirectFunctionCall2(numeric_mul, NumericGetDatum(a), NumericGetDatum(b)));
 }
 
+static Numeric
+numeric_plus(Numeric a, Numeric b)
+{
+	return DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
+static Numeric
+numeric_minus(Numeric a, Numeric b)
+{
+	return DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(a), NumericGetDatum(b)));
+}
+
 static int
 numeric_compare(Numeric a, Numeric b)
 {
@@ -320,9 +332,8 @@ ec_ratio_add_micros(EcRatio *ratio, int64 micros)
 		ratio_enlarge(ratio);
 	}
 	/* n/d + m/10^6 = (n * 10^6 + d * m) / (d * 10^6) */
-	ratio->big_n = DatumGetNumeric(DirectFunctionCall2(numeric_add,
-													   NumericGetDatum(numeric_times(ratio->big_n, int64_to_numeric(EC_MICROS))),
-													   NumericGetDatum(numeric_times(ratio->big_d, int64_to_numeric(micros)))));
+	ratio->big_n = numeric_plus(numeric_times(ratio->big_n, int64_to_numeric(EC_MICROS)),
+								numeric_times(ratio->big_d, int64_to_numeric(micros)));
 	ratio->big_d = numeric_times(ratio->big_d, int64_to_numeric(EC_MICROS));
 }
 
@@ -394,29 +405,23 @@ ec_ratio_round(const EcRatio *ratio, int64 step, EcDirection direction, int64 *m
 	{
 		Numeric		q;
 		Numeric		rest;
-		Datum		trunc;
 
-		ec_ratio_multiply(&scaled, EC_MICROS, step);
+		ec_ratio_multiply(&scaled, n, d);
 		ratio_enlarge(&scaled);
-		/* div() truncates; these are not negative unless a rule took too much off */
-		trunc = DirectFunctionCall2(numeric_div_trunc, NumericGetDatum(scaled.big_n),
-									NumericGetDatum(scaled.big_d));
-		rest = DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(scaled.big_n),
-												   NumericGetDatum(numeric_times(DatumGetNumeric(trunc), scaled.big_d))));
-		q = DatumGetNumeric(trunc);
+		/* div() truncates */
+		q = DatumGetNumeric(DirectFunctionCall2(numeric_div_trunc, NumericGetDatum(scaled.big_n),
+												NumericGetDatum(scaled.big_d)));
+		rest = numeric_minus(scaled.big_n, numeric_times(q, scaled.big_d));
 		if (numeric_compare(rest, int64_to_numeric(0)) < 0)
 		{
-			q = DatumGetNumeric(DirectFunctionCall2(numeric_sub, NumericGetDatum(q),
-													NumericGetDatum(int64_to_numeric(1))));
-			rest = DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(rest),
-													   NumericGetDatum(scaled.big_d)));
+			q = numeric_minus(q, int64_to_numeric(1));
+			rest = numeric_plus(rest, scaled.big_d);
 		}
 		if (numeric_compare(rest, int64_to_numeric(0)) != 0 &&
 			(direction == EC_UP ||
 			 (direction == EC_NEAREST &&
 			  numeric_compare(numeric_times(rest, int64_to_numeric(2)), scaled.big_d) >= 0)))
-			q = DatumGetNumeric(DirectFunctionCall2(numeric_add, NumericGetDatum(q),
-													NumericGetDatum(int64_to_numeric(1))));
+			q = numeric_plus(q, int64_to_numeric(1));
 		if (numeric_compare(q, int64_to_numeric(PG_INT64_MAX)) > 0 ||
 			numeric_compare(q, int64_to_numeric(PG_INT64_MIN)) < 0)
 			return false;

@@ -96,7 +96,8 @@ change_put(Repricing *repricing, EcRepriceRow *row, const EcPriceResult *made)
 		}
 	}
 	nulls[EC_CHANGE_VIOLATION] = !moves && !thin;
-	values[EC_CHANGE_VIOLATION] = moves ? (thin ? repricing->both_text : repricing->moves_text) : repricing->margin_text;
+	values[EC_CHANGE_VIOLATION] = moves && thin ? repricing->both_text
+		: moves ? repricing->moves_text : repricing->margin_text;
 	repricing->moved += moves;
 	repricing->thin += thin;
 	ec_changes_put(repricing->changes, values, nulls);

@@ -502,7 +502,8 @@ own_costs_read(EcReprice *run, ArrayType *keys)
 			{
 				run->offers = run->offers == NULL ? palloc(run->skus_size * sizeof(EcCostAmount))
 					: repalloc_huge(run->offers, (Size) run->skus_size * sizeof(EcCostAmount));
-				memset(run->offers + run->costs_size, 0, (Size) (run->skus_size - run->costs_size) * sizeof(EcCostAmount));
+				memset(run->offers + run->costs_size, 0,
+					   (Size) (run->skus_size - run->costs_size) * sizeof(EcCostAmount));
 				run->costs_size = run->skus_size;
 			}
 			cost_keep(run, run->offers, sku, cost, false, currency);
@@ -677,7 +678,8 @@ reprice_read(EcReprice *run, ArrayType *keys)
 		const EcPriceRule *rule = run->rules[i];
 
 		run->wants_category = run->wants_category || rule->categories != NIL;
-		run->wants_product = run->wants_product || rule->categories != NIL || rule->brands != NIL || rule->products != NIL;
+		run->wants_product = run->wants_product || rule->categories != NIL || rule->brands != NIL ||
+			rule->products != NIL;
 		wants_cost = wants_cost || rule->base == EC_BASE_COST || rule->min_margin.given || keys != NULL;
 	}
 	ec_reprice_rates_read(run);

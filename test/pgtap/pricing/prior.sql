@@ -1,7 +1,7 @@
 -- The prior price is the lowest in force in the 30 days before a reduction began, whatever happened since.
 BEGIN;
 \ir shop.psql
-SELECT plan(36);
+SELECT plan(38);
 
 -- ---- a stable price: what was carried into the window counts ----
 SELECT price_is(1, 50, '2026-01-01 00:00+01') \g /dev/null
@@ -69,6 +69,11 @@ SELECT is(ecauto.prior_price('11', 'PLN', '2026-06-11 00:00+02', 30), 40::numeri
 SELECT is(ecauto.prior_price('11', 'PLN', '2026-06-11 00:00+02', 30, '{"new_arrivals": 14}'), NULL, 'or none, where it must be on sale for 14 days');
 SELECT is(ecauto.prior_price('11', 'PLN', '2026-06-16 00:00+02', 30, '{"new_arrivals": 14}'), 40::numeric, 'which it is then');
 SELECT is(ecauto.prior_price('11', 'PLN', '2026-05-30 00:00+02'), NULL, 'before it was on sale it had no price');
+
+-- ---- a long history ----
+SELECT price_is(6, 200 - i, '2026-06-01 00:00+02'::timestamptz + i * interval '1 hour') FROM generate_series(0, 150) i \g /dev/null
+SELECT is(ecauto.prior_price('6', 'PLN', '2026-06-07 06:00+02', NULL, '{"progressive": false}'), 51::numeric, 'the last of 150 cuts');
+SELECT is(ecauto.prior_price('6', 'PLN', '2026-06-07 06:00+02', NULL, '{"progressive": true, "days": 1}'), 60::numeric, 'the first of them was from a price that had been 60 the day before');
 
 -- ---- forgetting what is old ----
 SELECT set_config('ecauto.clock', '2026-11-10 00:00+01', true) \g /dev/null
