@@ -133,3 +133,50 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 20;
 COMMENT ON FUNCTION ecauto.simulate_flow(text, jsonb) IS
 'what a flow, enabled or not, would do about an event such as {"key": "17"} (members as the columns of ecauto.events(); what is left out is as it is now; "then": events that come later), from its trigger to its end: place in the definition, what was done there, and the effect, with mails as they would be sent; it is really done, with the clock put forward over waits, and undone; a flow that would not start gives one row that says why; for operators';
 REVOKE ALL ON FUNCTION ecauto.simulate_flow(text, jsonb) FROM PUBLIC;
+
+-- ---- back-test ----
+
+CREATE OR REPLACE FUNCTION ecauto.flow_history_at(role text, keys text[], at timestamptz)
+RETURNS TABLE (key text, sub text, gone boolean, state jsonb, at timestamptz)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT s.key, s.sub, coalesce(b.found, a.found, false) AND coalesce(b.state, a.state) IS NULL, CASE WHEN b.found THEN b.state ELSE a.state END, b.at
+FROM (SELECT DISTINCT h.key, h.sub FROM ecauto_data.flow_history h WHERE h.role = $1 AND h.key = ANY ($2)) s
+-- what the last event before said; else what the first one after found
+LEFT JOIN LATERAL (SELECT true AS found, h.new AS state, h.at FROM ecauto_data.flow_history h
+	WHERE h.role = $1 AND h.key = s.key AND h.sub = s.sub AND h.at <= $3 ORDER BY h.at DESC, h.event_id DESC LIMIT 1) b ON true
+LEFT JOIN LATERAL (SELECT true AS found, h.old AS state FROM ecauto_data.flow_history h
+	WHERE b.found IS NULL AND h.role = $1 AND h.key = s.key AND h.sub = s.sub AND h.at > $3 ORDER BY h.at, h.event_id LIMIT 1) a ON true
+$$;
+COMMENT ON FUNCTION ecauto.flow_history_at(text, text[], timestamptz) IS
+'rows of a role as they were, as events tell it; gone: there was none; part of ecauto.backtest_flow(), which makes ecauto_data.flow_history for it; for operators';
+REVOKE ALL ON FUNCTION ecauto.flow_history_at(text, text[], timestamptz) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.flow_summary(flow integer)
+RETURNS jsonb
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH r AS MATERIALIZED (SELECT r.id, r.state, r.outcome FROM ecauto_data.flow_run r WHERE r.flow = $1),
+d AS MATERIALIZED (SELECT d.step, d.outcome, d.detail FROM r JOIN ecauto_data.flow_decision d ON d.run = r.id WHERE d.outcome IN ('done', 'skipped', 'error'))
+SELECT jsonb_build_object(
+	'runs', (SELECT count(*) FROM r),
+	'waiting', (SELECT count(*) FROM r WHERE state = 'waiting'),
+	'failed', (SELECT count(*) FROM r WHERE state IN ('retry', 'failed')),
+	'outcomes', (SELECT coalesce(jsonb_object_agg(x.outcome, x.n), '{}') FROM (SELECT r.outcome, count(*) AS n FROM r WHERE r.state = 'done' GROUP BY 1) x),
+	'done', (SELECT coalesce(jsonb_object_agg(x.step, x.n), '{}') FROM (SELECT d.step, count(*) AS n FROM d WHERE d.outcome = 'done' GROUP BY 1) x),
+	'skipped', (SELECT coalesce(jsonb_object_agg(x.reason, x.n), '{}')
+		FROM (SELECT coalesce(d.detail ->> 'skipped', '?') AS reason, count(*) AS n FROM d WHERE d.outcome = 'skipped' GROUP BY 1) x))
+$$;
+COMMENT ON FUNCTION ecauto.flow_summary(integer) IS
+'counts of what the runs of a flow did, by its number; part of ecauto.backtest_flow(); for operators';
+REVOKE ALL ON FUNCTION ecauto.flow_summary(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.backtest_flow(name text, since timestamptz, until timestamptz)
+RETURNS TABLE (run bigint, at timestamptz, subject text, step text, action text, effect jsonb)
+AS 'MODULE_PATHNAME', 'ecauto_backtest_flow'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION ecauto.backtest_flow(text, timestamptz, timestamptz) IS
+'what a flow, enabled or not, would have done from since to before until: first a row with counts (run NULL, step "summary"), then the rows of ecauto.simulate_flow() for each run; conditions and mails see customers, orders, carts, prices and stock as they were then; what happened at until or later changes nothing; actions that write to the shop, and those of your own, are not done (skipped: backtest), the others are done and undone; for operators';
+REVOKE ALL ON FUNCTION ecauto.backtest_flow(text, timestamptz, timestamptz) FROM PUBLIC;

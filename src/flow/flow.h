@@ -30,6 +30,7 @@
  *		flow_action.c	actions: parameters rendered, handler called
  *		flow_tick.c		the phase of the tick
  *		flow_simulate.c	what a flow would do about an event, undone
+ *		flow_backtest.c	what it would have done in the past, undone
  *		flow_diagram.c, flow_sql.c	what else users call
  *
  *-------------------------------------------------------------------------
@@ -357,6 +358,7 @@ extern TimestampTz ec_flow_timed_next(const EcFlow *flow, TimestampTz after);
 /* ---- flow_simulate.c ---- */
 
 extern void ec_flow_clock_set(TimestampTz at);
+extern void ec_flow_tick_at(EcTick *tick, TimestampTz at);
 extern TimestampTz ec_flow_next_due(int32 id);
 
 /* ---- flow_policy.c ---- */

@@ -216,13 +216,14 @@ static const struct
 	EcFlowRow	row;
 	const char *column;
 	const char *relation;
+	const char *kind;			/* of event that tells what it is */
 }			role_rows[] = {
-	{EC_ROW_ORDER, "order_key", "ec_rows_order"},
-	{EC_ROW_CART, "cart_key", "ec_rows_cart"},
-	{EC_ROW_SKU, "sku", "ec_rows_sku"},
-	{EC_ROW_PRODUCT, "product", "ec_rows_product"},
-	{EC_ROW_PRICE, "sku", "ec_rows_price"},
-	{EC_ROW_STOCK, "sku", "ec_rows_stock"},
+	{EC_ROW_ORDER, "order_key", "ec_rows_order", "order.placed"},
+	{EC_ROW_CART, "cart_key", "ec_rows_cart", "cart.changed"},
+	{EC_ROW_SKU, "sku", "ec_rows_sku", "sku.created"},
+	{EC_ROW_PRODUCT, "product", "ec_rows_product", "product.updated"},
+	{EC_ROW_PRICE, "sku", "ec_rows_price", "price.changed"},
+	{EC_ROW_STOCK, "sku", "ec_rows_stock", "stock.changed"},
 };
 
 /* Those of some rows that the shop has, since their role is bound. */
@@ -254,6 +255,108 @@ role_fetch(EcFlowBatch *batch, const char *role, const char *by, const char *rel
 	relation_add(batch, relation, desc, store, nrows);
 }
 
+/* ---- as of then ---- */
+
+static bool history = false;
+
+/*
+ * Rows of the shop as they were, for ecauto.backtest_flow(): from the events
+ * in ecauto_data.flow_history, which is there while this is on.  Columns that
+ * events do not tell are those of now.
+ */
+void
+ec_flow_history_set(bool on)
+{
+	history = on;
+}
+
+bool
+ec_flow_history(void)
+{
+	return history;
+}
+
+/* A column of a role as the events tell it, if they do. */
+static char *
+history_column(const EcFlowKind *kind, Form_pg_attribute att, const char *now)
+{
+	for (int i = 0; i < kind->ncolumns; i++)
+		if (strcmp(kind->columns[i].name, NameStr(att->attname)) == 0)
+			return psprintf("CASE WHEN h.state ? '%s' THEN (h.state ->> '%s')::%s ELSE %s END",
+							kind->columns[i].name, kind->columns[i].name,
+							format_type_be_qualified(att->atttypid), now);
+	return pstrdup(now);
+}
+
+/*
+ * Make the relation of a role's rows from those of now (ec_now) and the
+ * events.  Stock has one row a sku, since its events tell of the sum.
+ */
+static void
+history_fetch(EcFlowBatch *batch, const char *role, const char *kind_name, const char *relation, ArrayType *keys)
+{
+	static const Oid types[] = {TEXTARRAYOID, TIMESTAMPTZOID};
+	const EcFlowKind *kind = ec_flow_kind(kind_name);
+	const char *now = psprintf("ec_now_%s", role);
+	bool		stock = strcmp(role, "stock") == 0;
+	bool		price = strcmp(role, "price") == 0;
+	StringInfoData sql;
+	TupleDesc	desc;
+	Datum		values[2];
+
+	role_fetch(batch, role, "key", now, keys);
+	desc = relation_find(batch, now)->desc;
+	initStringInfo(&sql);
+	for (int i = 0; i < desc->natts; i++)
+	{
+		Form_pg_attribute att = TupleDescAttr(desc, i);
+		const char *name = NameStr(att->attname);
+		const char *column = psprintf("n.%s", quote_identifier(name));
+
+		if (strcmp(name, "key") == 0)
+			column = "k.key COLLATE \"C\"";
+		else if (stock && att->atttypid != NUMERICOID)
+			column = psprintf("NULL::%s", format_type_be_qualified(att->atttypid));
+		appendStringInfo(&sql, "%s%s AS %s", i > 0 ? ", " : "SELECT ", history_column(kind, att, column), quote_identifier(name));
+	}
+	appendStringInfoString(&sql, " FROM pg_catalog.unnest($1) AS k (key) ");
+	if (stock)
+		appendStringInfo(&sql, "LEFT JOIN (SELECT s.key, pg_catalog.sum(s.on_hand) AS on_hand, pg_catalog.sum(s.reserved) AS reserved, "
+						 "pg_catalog.sum(s.incoming) AS incoming FROM %s s GROUP BY s.key) n ON n.key = k.key ", now);
+	else
+		appendStringInfo(&sql, "LEFT JOIN %s n ON n.key = k.key ", now);
+	appendStringInfo(&sql, "LEFT JOIN ecauto.flow_history_at('%s', $1, $2) h ON h.key = k.key%s "
+					 "WHERE NOT coalesce(h.gone, false) AND (n.key IS NOT NULL OR h.state IS NOT NULL)", role,
+					 price ? " AND h.sub = n.currency || '/' || coalesce(n.list_key, '')" : "");
+	values[0] = PointerGetDatum(keys);
+	values[1] = TimestampTzGetDatum(batch->at);
+	relation_from_statement(batch, relation, sql.data, 2, types, values, NULL);
+}
+
+/* Lines of carts: what the events say is in them, at prices of then. */
+static void
+history_cart_lines(EcFlowBatch *batch, const char *raw, ArrayType *keys)
+{
+	static const Oid types[] = {TEXTARRAYOID, TIMESTAMPTZOID};
+	Datum		values[2];
+
+	role_fetch(batch, "cart_line", "cart_key", "ec_now_cart_line", keys);
+	values[0] = PointerGetDatum(keys);
+	values[1] = TimestampTzGetDatum(batch->at);
+	relation_from_statement(batch, raw,
+							"WITH h AS MATERIALIZED (SELECT h.key, h.state FROM ecauto.flow_history_at('cart', $1, $2) h) "
+							"SELECT n.key, n.cart_key, n.sku_key, n.qty, n.unit_price FROM ec_now_cart_line n "
+							"WHERE NOT EXISTS (SELECT FROM h WHERE h.key = n.cart_key) "
+							"UNION ALL SELECT h.key || '/' || l.key COLLATE \"C\", h.key, l.key COLLATE \"C\", l.value::numeric, "
+							"(SELECT coalesce((x.state ->> 'amount')::numeric, p.amount) FROM ecauto_data.seen_price p "
+							"  LEFT JOIN ecauto.flow_history_at('price', ARRAY[l.key], $2) x ON x.key = p.key AND x.sub = p.currency || '/' "
+							"  WHERE p.key = l.key AND p.list_key = '' AND p.currency = coalesce(h.state ->> 'currency', p.currency) "
+							"  ORDER BY p.valid_from DESC LIMIT 1) "
+							"FROM h CROSS JOIN LATERAL pg_catalog.jsonb_each_text("
+							"  CASE pg_catalog.jsonb_typeof(h.state -> 'lines') WHEN 'object' THEN h.state -> 'lines' END) l",
+							2, types, values, NULL);
+}
+
 static void
 customer_fetch(EcFlowBatch *batch)
 {
@@ -273,9 +376,14 @@ static void
 lines_fetch(EcFlowBatch *batch, const char *role, const char *whole_by, const char *column, const char *raw,
 			const char *name)
 {
+	static const Oid types[] = {TIMESTAMPTZOID};
 	bool		bound = ec_binding_get(role) != NULL;
+	Datum		values[1];
 
-	if (bound)
+	values[0] = TimestampTzGetDatum(batch->at);
+	if (bound && history && strcmp(role, "cart_line") == 0)
+		history_cart_lines(batch, raw, keys_of(batch, "ec_batch", column));
+	else if (bound)
 		role_fetch(batch, role, whole_by, raw, keys_of(batch, "ec_batch", column));
 	relation_from_statement(
 		batch, name, !bound ?
@@ -288,11 +396,16 @@ lines_fetch(EcFlowBatch *batch, const char *role, const char *whole_by, const ch
 				 "pg_catalog.count(*) AS n, pg_catalog.count(*) FILTER (WHERE x.sold_out) AS sold_out "
 				 "FROM %s l LEFT JOIN ecauto_data.seen_sku s ON s.key = l.sku_key "
 				 "LEFT JOIN ecauto_data.seen_product p ON p.key = s.product_key "
-				 "LEFT JOIN ecauto_data.seen_stock t ON t.key = l.sku_key "
+				 "LEFT JOIN %s t ON t.key = l.sku_key "
 				 "CROSS JOIN LATERAL (SELECT coalesce(s.track_stock AND t.on_hand - t.reserved <= 0, false) "
 				 "OR NOT coalesce(s.active, true) AS sold_out) x "
-				 "GROUP BY l.%s", whole_by, raw, whole_by),
-		0, NULL, NULL, NULL);
+				 "GROUP BY l.%s", whole_by, raw,
+				 !history ? "ecauto_data.seen_stock" :
+				 psprintf("(SELECT s.key, coalesce((h.state ->> 'on_hand')::numeric, s.on_hand) AS on_hand, "
+						  "coalesce((h.state ->> 'reserved')::numeric, s.reserved) AS reserved FROM ecauto_data.seen_stock s "
+						  "LEFT JOIN ecauto.flow_history_at('stock', ARRAY(SELECT DISTINCT r.sku_key FROM %s r), $1) h ON h.key = s.key "
+						  "WHERE s.key IN (SELECT r.sku_key FROM %s r))", raw, raw), whole_by),
+		history ? 1 : 0, types, values, NULL);
 }
 
 /*
@@ -311,7 +424,12 @@ ec_flow_batch_need(EcFlowBatch *batch, uint32 rows, bool lines)
 	if ((missing & EC_ROW_BIT(EC_ROW_CUSTOMER)) != 0)
 		customer_fetch(batch);
 	for (int i = 0; i < lengthof(role_rows); i++)
-		if ((missing & EC_ROW_BIT(role_rows[i].row)) != 0)
+		if ((missing & EC_ROW_BIT(role_rows[i].row)) == 0)
+			continue;
+		else if (history)
+			history_fetch(batch, ec_flow_row_names[role_rows[i].row], role_rows[i].kind, role_rows[i].relation,
+						  keys_of(batch, "ec_batch", role_rows[i].column));
+		else
 			role_fetch(batch, ec_flow_row_names[role_rows[i].row], "key", role_rows[i].relation,
 					   keys_of(batch, "ec_batch", role_rows[i].column));
 	if (lines && !batch->lines)
@@ -322,13 +440,18 @@ ec_flow_batch_need(EcFlowBatch *batch, uint32 rows, bool lines)
 	}
 	if ((missing & EC_ROW_BIT(EC_ROW_CART)) != 0)
 	{
-		static const Oid types[] = {TEXTARRAYOID};
-		Datum		keys[1];
+		static const Oid types[] = {TEXTARRAYOID, TIMESTAMPTZOID};
+		Datum		keys[2];
 
 		keys[0] = PointerGetDatum(keys_of(batch, "ec_batch", "cart_key"));
+		keys[1] = TimestampTzGetDatum(batch->at);
 		relation_from_statement(batch, "ec_rows_seen_cart",
+								history ?
+								"SELECT h.key, h.at AS changed_at, (SELECT min(x.at) FROM ecauto_data.flow_history x "
+								"WHERE x.role = 'cart.completed' AND x.key = h.key AND x.sub = '' AND x.at <= $2) AS completed_at "
+								"FROM ecauto.flow_history_at('cart', $1, $2) h" :
 								"SELECT c.key, c.changed_at, c.completed_at FROM ecauto_data.seen_cart c WHERE c.key = ANY ($1)",
-								1, types, keys, NULL);
+								history ? 2 : 1, types, keys, NULL);
 	}
 	batch->rows |= rows;
 	MemoryContextSwitchTo(old);

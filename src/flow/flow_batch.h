@@ -43,5 +43,7 @@ extern uint32 ec_flow_batch_bound(uint32 rows);
 extern void ec_flow_batch_register(EcFlowBatch *batch);
 extern char *ec_flow_batch_joins(uint32 rows);
 extern void ec_flow_batch_end(EcFlowBatch *batch);
+extern void ec_flow_history_set(bool on);
+extern bool ec_flow_history(void);
 
 #endif							/* EC_FLOW_BATCH_H */

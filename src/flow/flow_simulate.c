@@ -103,9 +103,9 @@ role_of(const EcFlow *flow)
 	return flow->on == EC_ON_SCHEDULE ? flow->each : flow->kind->role;
 }
 
-/* Fill a tick with nothing but one event, or none, at an instant. */
-static void
-tick_at(EcTick *tick, TimestampTz at)
+/* A tick with nothing in it yet, at an instant, and the clock there. */
+void
+ec_flow_tick_at(EcTick *tick, TimestampTz at)
 {
 	memset(tick, 0, sizeof(EcTick));
 	tick->at = at;
@@ -414,7 +414,7 @@ simulate(void *arg)
 				 errhint("Its events are of kind \"%s\".", flow->kind_name)));
 	later = later_read(simulation->event, at, &nlater);
 
-	tick_at(&tick, at);
+	ec_flow_tick_at(&tick, at);
 	event_make(&tick, flow->kind_name, role_of(flow), simulation->event, flow->on == EC_ON_EVENT, flow, &groups);
 	if (flow->on == EC_ON_EVENT)
 		groups = ec_flow_match(&tick, list_make1(flow));
@@ -434,13 +434,13 @@ simulate(void *arg)
 		{
 			Later	   *l = &later[next_later++];
 
-			tick_at(&tick, l->at);
+			ec_flow_tick_at(&tick, l->at);
 			event_make(&tick, l->kind, ec_flow_kind(l->kind)->role, l->event, true, flow, NULL);
 			groups = ec_flow_waits_wake(&tick, flow->id, NIL);
 		}
 		else
 		{
-			tick_at(&tick, due);
+			ec_flow_tick_at(&tick, due);
 			groups = NIL;
 		}
 		ec_flow_advance(&tick, ec_flow_due(&tick, flow->id, groups));

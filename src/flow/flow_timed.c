@@ -102,9 +102,11 @@ each_sql(const char *each)
 			"NULL::text COLLATE \"C\" AS key, NULL::text COLLATE \"C\" AS session, NULL::text COLLATE \"C\" AS customer, "
 			"NULL::text COLLATE \"C\" AS sku, " NO_EVENT;
 	if (strcmp(each, "customer") == 0)
-		return EACH("customer", "x.key", "NULL::text COLLATE \"C\"", "ecauto_data.customer_fact x WHERE x.known");
+		return EACH("customer", "x.key", "NULL::text COLLATE \"C\"", "ecauto_data.customer_fact x WHERE x.known "
+					"AND NOT EXISTS (SELECT FROM ecauto_data.seen_customer c WHERE c.key = x.key AND c.created_at > $1)");
 	if (strcmp(each, "order") == 0)
-		return EACH("order", "coalesce(x.customer_key, x.email COLLATE \"C\")", "NULL::text COLLATE \"C\"", "ecauto_data.seen_order x");
+		return EACH("order", "coalesce(x.customer_key, x.email COLLATE \"C\")", "NULL::text COLLATE \"C\"",
+					"ecauto_data.seen_order x WHERE x.placed_at <= $1");
 	if (strcmp(each, "cart") == 0)
 		return EACH("cart", "coalesce(x.customer_key, x.email COLLATE \"C\")", "NULL::text COLLATE \"C\"",
 					"ecauto_data.seen_cart x WHERE x.completed_at IS NULL");
@@ -199,9 +201,9 @@ date_look(EcTick *tick, EcFlow *flow, TimestampTz watched_until)
 	sql = psprintf("SELECT ecauto.new_id() AS event_id, m.at AS event_at, 'date' AS kind, 'customer'::text COLLATE \"C\" AS role, f.key, "
 				   "NULL::text COLLATE \"C\" AS session, f.key AS customer, NULL::text COLLATE \"C\" AS sku, " NO_EVENT " "
 				   "FROM ROWS FROM (pg_catalog.unnest($1), pg_catalog.unnest($2)) AS m (at, day) "
-				   "JOIN (SELECT f.key, c.%s::date AS day FROM ecauto_data.customer_fact f "
+				   "JOIN (SELECT f.key, c.created_at, c.%s::date AS day FROM ecauto_data.customer_fact f "
 				   "JOIN ecauto_data.seen_customer c ON c.key = f.key WHERE f.known AND c.%s IS NOT NULL) f "
-				   "ON CASE WHEN NOT $3 THEN f.day = m.day "
+				   "ON coalesce(f.created_at, '-infinity') <= m.at AND CASE WHEN NOT $3 THEN f.day = m.day "
 				   "ELSE f.day < m.day AND (pg_catalog.to_char(f.day, 'MMDD') = pg_catalog.to_char(m.day, 'MMDD') "
 				   "OR (pg_catalog.to_char(f.day, 'MMDD') = '0229' AND pg_catalog.to_char(m.day, 'MMDD') = '0301' "
 				   "AND pg_catalog.to_char(m.day - 1, 'MMDD') = '0228')) END",
