@@ -138,3 +138,133 @@ CREATE TABLE ecauto_data.badge (
 INSERT INTO ecauto_data.badge VALUES ('new', 'new', 30), ('back in stock', 'back', 7), ('last pieces', 'last', 3);
 COMMENT ON TABLE ecauto_data.badge IS
 	'badges of ecauto.availability(): new and back for so many days, last at so many units or fewer';
+
+-- Suppliers: who sells what at which price, and when they work.
+
+CREATE TABLE ecauto_data.supplier (
+	supplier text COLLATE "C" PRIMARY KEY,
+	title text NOT NULL,
+	currency text COLLATE "C" NOT NULL,
+	lead_days integer NOT NULL DEFAULT 5 CHECK (lead_days BETWEEN 0 AND 500),
+	working_days integer[] NOT NULL DEFAULT '{1,2,3,4,5}'
+		CHECK (cardinality(working_days) > 0 AND working_days <@ '{1,2,3,4,5,6,7}'),
+	freight numeric NOT NULL DEFAULT 0 CHECK (freight >= 0 AND freight < 'Infinity'),
+	free_freight_from numeric CHECK (free_freight_from >= 0 AND free_freight_from < 'Infinity'),
+	minimum_order numeric NOT NULL DEFAULT 0 CHECK (minimum_order >= 0 AND minimum_order < 'Infinity'),
+	auto_approve numeric CHECK (auto_approve >= 0),
+	send_as text COLLATE "C" NOT NULL DEFAULT 'json' CHECK (send_as IN ('json', 'csv', 'mail', 'none')),
+	endpoint text COLLATE "C",
+	path text NOT NULL DEFAULT '',
+	recipient text,
+	template text,
+	location text COLLATE "C",
+	feed_keep interval CHECK (feed_keep > '0'),
+	feed_at timestamptz,
+	feed_digest bytea,
+	active boolean NOT NULL DEFAULT true
+);
+COMMENT ON TABLE ecauto_data.supplier IS
+	'whom the shop buys from, and on which terms; written by ecauto.set_supplier()';
+COMMENT ON COLUMN ecauto_data.supplier.lead_days IS 'working days from order to arrival';
+COMMENT ON COLUMN ecauto_data.supplier.working_days IS 'days of the week on which they work: 1 is Monday, 7 Sunday';
+COMMENT ON COLUMN ecauto_data.supplier.auto_approve IS
+	'orders up to this value of goods leave without anybody''s approval; NULL: none do';
+
+CREATE TABLE ecauto_data.supplier_holiday (
+	supplier text COLLATE "C" NOT NULL DEFAULT '',
+	day date NOT NULL,
+	note text,
+	PRIMARY KEY (supplier, day)
+);
+COMMENT ON TABLE ecauto_data.supplier_holiday IS 'days on which a supplier ('''': none of them) works';
+
+CREATE TABLE ecauto_data.offer (
+	supplier text COLLATE "C" NOT NULL REFERENCES ecauto_data.supplier ON DELETE CASCADE,
+	sku text COLLATE "C" NOT NULL,
+	supplier_sku text,
+	breaks numeric[] NOT NULL,
+	prices numeric[] NOT NULL,
+	moq numeric NOT NULL DEFAULT 1 CHECK (moq > 0 AND moq < 'Infinity'),
+	pack numeric NOT NULL DEFAULT 1 CHECK (pack > 0 AND pack < 'Infinity'),
+	stock numeric CHECK (stock >= 0),
+	lead_days integer CHECK (lead_days BETWEEN 0 AND 500),
+	valid_until date,
+	misses integer NOT NULL DEFAULT 0,
+	from_feed boolean NOT NULL DEFAULT false,
+	CHECK (cardinality(breaks) > 0 AND cardinality(breaks) = cardinality(prices)),
+	PRIMARY KEY (sku, supplier)
+) WITH (fillfactor = 90);
+COMMENT ON TABLE ecauto_data.offer IS
+	'what a supplier sells a sku for: prices[i] a unit, in the supplier''s currency, from breaks[i] units on, ascending; stock NULL: not told; misses: feeds in a row that it was missing from; written by ecauto.set_offer() and ecauto.import_offers()';
+
+CREATE TABLE ecauto_data.purchase_setting (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	currency text COLLATE "C"
+);
+INSERT INTO ecauto_data.purchase_setting DEFAULT VALUES;
+COMMENT ON TABLE ecauto_data.purchase_setting IS
+	'currency: in which offers are compared; NULL: the one of most suppliers';
+
+-- Replenishment: what to keep, and what was ordered.
+
+CREATE TABLE ecauto_data.replenishment (
+	sku text COLLATE "C" PRIMARY KEY,
+	service_level float8 NOT NULL DEFAULT 0.95 CHECK (service_level > 0 AND service_level < 1),
+	review_days integer NOT NULL DEFAULT 0 CHECK (review_days BETWEEN 0 AND 365),
+	cover_days integer NOT NULL DEFAULT 14 CHECK (cover_days BETWEEN 0 AND 730),
+	minimum numeric CHECK (minimum >= 0),
+	maximum numeric CHECK (maximum >= minimum),
+	order_cost float8 CHECK (order_cost > 0),
+	holding_cost float8 CHECK (holding_cost > 0),
+	off boolean NOT NULL DEFAULT false
+);
+INSERT INTO ecauto_data.replenishment (sku) VALUES ('');
+COMMENT ON TABLE ecauto_data.replenishment IS
+	'how much of a sku is kept; sku '''' is for all that have no row of their own; written by ecauto.set_replenishment()';
+
+CREATE TABLE ecauto_data.purchase_order (
+	id bigserial PRIMARY KEY,
+	supplier text COLLATE "C" NOT NULL,
+	state text COLLATE "C" NOT NULL CHECK (state IN ('proposed', 'held', 'sent', 'received', 'cancelled')),
+	currency text COLLATE "C" NOT NULL,
+	goods numeric NOT NULL,
+	freight numeric NOT NULL,
+	missing numeric NOT NULL DEFAULT 0,
+	planned_at timestamptz NOT NULL,
+	dated boolean NOT NULL DEFAULT false,
+	ordered_at timestamptz,
+	due_on date NOT NULL,
+	received_at timestamptz,
+	late_days integer,
+	message_id bigint
+);
+CREATE UNIQUE INDEX purchase_order_open_idx ON ecauto_data.purchase_order (supplier) WHERE state IN ('proposed', 'held');
+CREATE INDEX purchase_order_sent_idx ON ecauto_data.purchase_order (ordered_at) WHERE state = 'sent';
+CREATE INDEX purchase_order_late_idx ON ecauto_data.purchase_order (supplier, received_at) WHERE late_days IS NOT NULL;
+COMMENT ON TABLE ecauto_data.purchase_order IS
+	'orders to suppliers: proposed, held (below the supplier''s minimum, by missing), sent, received, cancelled; amounts in the supplier''s currency';
+COMMENT ON COLUMN ecauto_data.purchase_order.dated IS 'planned for a time that was given, which is when it is ordered';
+COMMENT ON COLUMN ecauto_data.purchase_order.late_days IS 'days from due_on to the receipt of the last units; negative: early';
+
+CREATE TABLE ecauto_data.purchase_order_line (
+	order_id bigint NOT NULL REFERENCES ecauto_data.purchase_order ON DELETE CASCADE,
+	sku text COLLATE "C" NOT NULL,
+	supplier_sku text,
+	qty numeric NOT NULL CHECK (qty > 0),
+	unit_price numeric NOT NULL,
+	received numeric NOT NULL DEFAULT 0 CHECK (received >= 0),
+	reasoning jsonb NOT NULL DEFAULT '{}',
+	PRIMARY KEY (order_id, sku)
+);
+CREATE INDEX purchase_order_line_sku_idx ON ecauto_data.purchase_order_line (sku);
+COMMENT ON TABLE ecauto_data.purchase_order_line IS 'what a purchase order asks for, what of it came, and why it was ordered';
+
+CREATE TABLE ecauto_data.purchase_receipt (
+	order_id bigint NOT NULL REFERENCES ecauto_data.purchase_order ON DELETE CASCADE,
+	reference text COLLATE "C" NOT NULL,
+	at timestamptz NOT NULL,
+	units jsonb NOT NULL,
+	PRIMARY KEY (order_id, reference)
+);
+COMMENT ON TABLE ecauto_data.purchase_receipt IS
+	'deliveries of purchase orders; reference: of the delivery note, so that none is booked twice';
