@@ -19,6 +19,7 @@ DECLARE
 	errors float8[];
 	others jsonb;
 	worth integer;
+	usual float8;
 	bg record;
 	mbg record;
 	pareto record;
@@ -28,8 +29,9 @@ BEGIN
 		array_agg((c.orders_count - 1)::float8), array_agg(extract(epoch FROM c.last_order_at - c.first_order_at)::float8 / 86400),
 		array_agg(extract(epoch FROM until - c.first_order_at)::float8 / 86400),
 		array_agg(c.orders_count::float8), array_agg(greatest(c.average_order_value, 0)::float8),
-		count(DISTINCT c.average_order_value) FILTER (WHERE c.average_order_value > 0)
-	INTO customers, repeaters, data_from, x, tx, t, orders, mean, worth
+		count(DISTINCT c.average_order_value) FILTER (WHERE c.average_order_value > 0),
+		coalesce(avg(c.average_order_value), 0)::float8
+	INTO customers, repeaters, data_from, x, tx, t, orders, mean, worth, usual
 	FROM ecauto.customer_facts(NULL, until) c
 	WHERE c.orders_count > 0;
 	IF customers = 0 THEN
@@ -72,8 +74,8 @@ BEGIN
 	note := nullif(note, '');
 
 	INSERT INTO ecauto_data.clv_model (fitted_at, data_from, data_until, customers, repeaters, model, params, standard_errors,
-		log_likelihood, others, value_params, prior, note)
-	VALUES (ecauto.now(), data_from, until, customers, repeaters, model, params, errors, log_likelihood, others, value_params, prior, note);
+		log_likelihood, others, value_params, mean_value, prior, note)
+	VALUES (ecauto.now(), data_from, until, customers, repeaters, model, params, errors, log_likelihood, others, value_params, usual, prior, note);
 END
 $$;
 COMMENT ON FUNCTION ecauto.fit_clv(timestamptz) IS

@@ -185,3 +185,10 @@ $$;
 COMMENT ON FUNCTION ecauto.drop_score_threshold(text) IS
 'ends a threshold and forgets who reached it; false if there was none';
 REVOKE ALL ON FUNCTION ecauto.drop_score_threshold(text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.score_turn(as_of timestamptz, worth float8[], half_lives float8[], value float8)
+RETURNS timestamptz
+AS 'MODULE_PATHNAME', 'ecauto_score_turn'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ecauto.score_turn(timestamptz, float8[], float8[], float8) IS
+'the first instant after as_of at which points that come to worth[i] then, halved every half_lives[i] seconds (infinity: they last), together rise or fall to value; infinity if never within two hundred years';

@@ -37,3 +37,38 @@ $$;
 COMMENT ON FUNCTION ecauto.rfm_migration(timestamptz, timestamptz) IS
 'how many customers went from which group of ecauto.rfm() to which between two instants; from_segment NULL: they had no order yet; for operators';
 REVOKE ALL ON FUNCTION ecauto.rfm_migration(timestamptz, timestamptz) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.refresh_rfm()
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	at constant timestamptz := ecauto.now();
+	no bigint;
+	changed bigint;
+BEGIN
+	-- one at a time
+	UPDATE ecauto_data.rfm_setting SET refreshed_at = at;
+	no := nextval('ecauto_data.rfm_change_seq');
+	-- as it was before this instant, if it was refreshed at it or, by another clock, later
+	DELETE FROM ecauto_data.rfm_score s WHERE s.valid_from >= at;
+	UPDATE ecauto_data.rfm_score s SET valid_until = 'infinity', change_no = no WHERE s.valid_until >= at AND s.valid_until < 'infinity';
+	WITH found AS MATERIALIZED (
+		SELECT s.customer AS old, n.*
+		FROM (SELECT s.* FROM ecauto_data.rfm_score s WHERE s.valid_until = 'infinity') s
+		FULL JOIN ecauto.rfm(at) n ON n.customer COLLATE "C" = s.customer
+		WHERE (s.r, s.f, s.m, s.name) IS DISTINCT FROM (n.r, n.f, n.m, n.segment)),
+	ended AS (
+		UPDATE ecauto_data.rfm_score s SET valid_until = at, change_no = no
+		FROM found n WHERE s.customer = n.old AND s.valid_until = 'infinity'),
+	put AS (
+		INSERT INTO ecauto_data.rfm_score (customer, valid_from, valid_until, r, f, m, name, change_no)
+		SELECT n.customer, at, 'infinity', n.r, n.f, n.m, n.segment, no FROM found n WHERE n.customer IS NOT NULL)
+	SELECT count(*) INTO changed FROM found;
+	RETURN changed;
+END
+$$;
+COMMENT ON FUNCTION ecauto.refresh_rfm() IS
+'brings what conditions see as rfm.r, rfm.f, rfm.m and rfm.group up to date, and returns of how many customers it changed; a tick does it once a day, when a segment asks about them; for operators';
+REVOKE ALL ON FUNCTION ecauto.refresh_rfm() FROM PUBLIC;

@@ -93,6 +93,31 @@ INSERT INTO ecauto_data.rfm_group (place, name, r, f, m) VALUES
 	(80, 'hibernating', '[2,2]', '[1,2]', '[1,5]'),
 	(90, 'lost', '[1,1]', '[1,2]', '[1,5]');
 
+CREATE TABLE ecauto_data.rfm_score (
+	customer text COLLATE "C",
+	valid_from timestamptz,
+	valid_until timestamptz NOT NULL,
+	r integer NOT NULL,
+	f integer NOT NULL,
+	m integer NOT NULL,
+	name text,
+	change_no bigint NOT NULL,
+	PRIMARY KEY (customer, valid_from)
+);
+CREATE SEQUENCE ecauto_data.rfm_change_seq;
+CREATE INDEX rfm_score_change_idx ON ecauto_data.rfm_score (change_no);
+COMMENT ON TABLE ecauto_data.rfm_score IS
+	'recency, frequency and monetary scores of each customer and the name of his group, as ecauto.refresh_rfm() found them; a row for each change';
+COMMENT ON COLUMN ecauto_data.rfm_score.valid_until IS 'when refresh_rfm() found others, or that he has no order any more';
+COMMENT ON COLUMN ecauto_data.rfm_score.change_no IS 'number of the refresh that wrote the row or ended it; ascends';
+
+CREATE TABLE ecauto_data.rfm_setting (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	refreshed_at timestamptz NOT NULL DEFAULT '-infinity'
+);
+INSERT INTO ecauto_data.rfm_setting DEFAULT VALUES;
+COMMENT ON TABLE ecauto_data.rfm_setting IS 'one row: when rfm_score was brought up to date';
+
 CREATE TABLE ecauto_data.clv_model (
 	id bigserial PRIMARY KEY,
 	fitted_at timestamptz NOT NULL,
@@ -106,12 +131,14 @@ CREATE TABLE ecauto_data.clv_model (
 	log_likelihood float8 NOT NULL,
 	others jsonb NOT NULL,
 	value_params float8[],
+	mean_value float8 NOT NULL,
 	prior float8 NOT NULL,
 	note text
 );
 COMMENT ON TABLE ecauto_data.clv_model IS
 	'models of purchases and their values as fitted by ecauto.fit_clv(); the last one predicts';
 COMMENT ON COLUMN ecauto_data.clv_model.others IS 'log-likelihoods of the models that were tried and not chosen';
+COMMENT ON COLUMN ecauto_data.clv_model.mean_value IS 'mean of customers'' average order values, in the main currency';
 COMMENT ON COLUMN ecauto_data.clv_model.params IS 'in days';
 COMMENT ON COLUMN ecauto_data.clv_model.value_params IS
 	'p, q, v of the gamma-gamma model, in the main currency; NULL: too few orders, the mean counts';

@@ -9,6 +9,8 @@ CREATE TABLE ecauto_data.segment (
 	definer name NOT NULL DEFAULT current_user,
 	created_at timestamptz NOT NULL,
 	asks boolean NOT NULL DEFAULT false,
+	scored boolean NOT NULL DEFAULT false,
+	grouped boolean NOT NULL DEFAULT false,
 	broken_at timestamptz,
 	broken_message text,
 	CHECK (condition IS NOT NULL OR leave_condition IS NULL)
@@ -21,6 +23,8 @@ COMMENT ON COLUMN ecauto_data.segment.leave_condition IS
 COMMENT ON COLUMN ecauto_data.segment.definer IS 'the conditions run as this role';
 COMMENT ON COLUMN ecauto_data.segment.asks IS
 	'its condition has subqueries or functions that are not the server''s own';
+COMMENT ON COLUMN ecauto_data.segment.scored IS 'its condition speaks of the row score';
+COMMENT ON COLUMN ecauto_data.segment.grouped IS 'its condition speaks of the row rfm';
 COMMENT ON COLUMN ecauto_data.segment.broken_message IS
 	'why the condition could not be evaluated; members stay as they were';
 
@@ -48,6 +52,8 @@ CREATE TABLE ecauto_data.segment_setting (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),
 	version bigint NOT NULL DEFAULT 1,
 	change_no bigint NOT NULL DEFAULT 0,
+	point_id bigint NOT NULL DEFAULT 0,
+	rfm_no bigint NOT NULL DEFAULT 0,
 	refreshed_at timestamptz NOT NULL DEFAULT '-infinity'
 );
 INSERT INTO ecauto_data.segment_setting DEFAULT VALUES;
@@ -55,3 +61,7 @@ COMMENT ON TABLE ecauto_data.segment_setting IS 'one row: how far segments were 
 COMMENT ON COLUMN ecauto_data.segment_setting.version IS 'ascends with each change of a definition';
 COMMENT ON COLUMN ecauto_data.segment_setting.change_no IS
 	'customers up to this customer_fact.change_no were looked at';
+COMMENT ON COLUMN ecauto_data.segment_setting.point_id IS
+	'customers with points up to this score_point.id were looked at, if a segment is scored';
+COMMENT ON COLUMN ecauto_data.segment_setting.rfm_no IS
+	'customers up to this rfm_score.change_no were looked at, if a segment is grouped';

@@ -47,6 +47,7 @@ extern const EcCustomerColumn ec_customer_columns[];
 extern const int ec_customer_ncolumns;
 
 extern EcExprRow *ec_customer_scope_row(void);
+extern char *ec_customer_sql(const char *template, const char *as_of, const char *keys);
 extern char *ec_customer_rows_sql(const char *keys, const char *as_of, const bool *used);
 
 /* ---- customer_tick.c ---- */

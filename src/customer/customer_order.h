@@ -80,7 +80,4 @@
 	"  pg_catalog.sum(" FINITE("s.total") ") FILTER (WHERE s.currency = " MAIN_CURRENCY ") AS open_cart_total,\n" \
 	"  pg_catalog.max(s.changed_at) AS last_cart_at"
 
-/* ---- customer_row.c ---- */
-extern char *ec_customer_sql(const char *template, const char *as_of, const char *keys);
-
 #endif							/* EC_CUSTOMER_ORDER_H */

@@ -10,6 +10,7 @@
 #define EC_SCORING_H
 
 #include "core/core.h"
+#include "expr/expr.h"
 
 /* ---- scoring_special.c ---- */
 
@@ -99,6 +100,46 @@ extern void ec_gamma_gamma_fit(const double *x, const double *m, const double *n
 
 /* ---- scoring_point.c ---- */
 
+/*
+ * SQL of what points of time "at" come to at "now"; the exponent is kept from
+ * where the server's power() raises an underflow.
+ */
+#define EC_SCORE_WORTH(points, at, now, half_life) \
+	"(CASE WHEN extract(epoch FROM " now " - " at ")::float8 > 1000 * " half_life " THEN 0 " \
+	"ELSE " points " * power(2::float8, extract(epoch FROM " at " - " now ")::float8 / " half_life ") END)"
+
 extern void ec_scoring_tick(EcTick *tick);
+
+/* ---- scoring_row.c: the rows "score", "rfm" and "clv" of conditions ---- */
+
+typedef enum EcScoringRow
+{
+	EC_SCORING_SCORE,
+	EC_SCORING_RFM,
+	EC_SCORING_CLV,
+	EC_SCORING_ROWS
+} EcScoringRow;
+
+typedef struct EcScoringColumn
+{
+	EcScoringRow row;
+	const char *name;			/* without the row; NULL: for our own use, not in the scope */
+	const char *full_name;		/* "score.value": the column's name in a query */
+	Oid			type;
+	const char *sql;			/* over what the row's join gives, and "customer" */
+} EcScoringColumn;
+
+/* days that clv.expected_orders and clv.expected_value are about */
+#define EC_CLV_DAYS "365"
+
+extern const EcScoringColumn ec_scoring_columns[];
+extern const int ec_scoring_ncolumns;
+extern const char *const ec_scoring_row_names[EC_SCORING_ROWS];
+
+extern EcExprRow *ec_scoring_scope_row(EcScoringRow row);
+extern bool ec_scoring_row_find(const char *name, EcScoringRow *row);
+extern char *ec_scoring_columns_sql(const bool *rows, const char *as_of);
+extern char *ec_scoring_joins_sql(const bool *rows, const char *keys, const char *as_of);
+extern void ec_scoring_customer_columns(const bool *rows, bool *used);
 
 #endif							/* EC_SCORING_H */

@@ -61,21 +61,13 @@ typedef struct Applied
 	List	  **customers;		/* of text[]: who got points */
 } Applied;
 
-/*
- * What a rule's points come to at $1, from value at time "at"; the exponent
- * is kept from where the server's power() raises an underflow.
- */
-#define WORTH(points, at, now, half_life) \
-	"(CASE WHEN extract(epoch FROM " now " - " at ")::float8 > 1000 * " half_life " THEN 0 " \
-	"ELSE " points " * power(2::float8, extract(epoch FROM " at " - " now ")::float8 / " half_life ") END)"
-
 /* Adds rows of "ins" to the sums, and returns whose they are. */
 #define ADD_UP \
 	"added AS (INSERT INTO ecauto_data.score_value AS v (customer, half_life, value, at) " \
-	"SELECT customer, half_life, sum(" WORTH("points", "at", "$1", "half_life") "), $1 " \
+	"SELECT customer, half_life, sum(" EC_SCORE_WORTH("points", "at", "$1", "half_life") "), $1 " \
 	"FROM ins GROUP BY customer, half_life " \
 	"ON CONFLICT (customer, half_life) DO UPDATE SET " \
-	"value = excluded.value + " WORTH("v.value", "v.at", "excluded.at", "v.half_life") ", at = excluded.at) " \
+	"value = excluded.value + " EC_SCORE_WORTH("v.value", "v.at", "excluded.at", "v.half_life") ", at = excluded.at) " \
 	"SELECT array_agg(DISTINCT customer), count(*) FROM ins"
 
 /*
@@ -268,9 +260,9 @@ thresholds_look(EcTick *tick, ArrayType *customers, int64 last_point)
 	static const Oid types[] = {TIMESTAMPTZOID, TEXTARRAYOID, INT8OID};
 	static const char sql[] =
 		"WITH s AS (SELECT c AS customer, "
-		"coalesce((SELECT sum(" WORTH("v.value", "v.at", "$1", "v.half_life") ") FROM ecauto_data.score_value v "
+		"coalesce((SELECT sum(" EC_SCORE_WORTH("v.value", "v.at", "$1", "v.half_life") ") FROM ecauto_data.score_value v "
 		"WHERE v.customer = c), 0) AS after, "
-		"coalesce((SELECT sum(" WORTH("p.points", "p.at", "$1", "p.half_life") ") FROM ecauto_data.score_point p "
+		"coalesce((SELECT sum(" EC_SCORE_WORTH("p.points", "p.at", "$1", "p.half_life") ") FROM ecauto_data.score_point p "
 		"WHERE p.customer = c AND p.recorded_at = $1 AND p.id > $3), 0) AS added FROM (SELECT DISTINCT unnest($2) AS c) u), "
 		"hit AS (SELECT t.id, t.name, t.points, s.customer, s.after FROM ecauto_data.score_threshold t "
 		"JOIN s ON s.after >= t.points "
@@ -458,10 +450,10 @@ ecauto_score(PG_FUNCTION_ARGS)
 {
 	static const Oid types[] = {TEXTOID, TIMESTAMPTZOID};
 	static const char now_sql[] =
-		"SELECT coalesce(sum(" WORTH("v.value", "v.at", "$2", "v.half_life") "), 0)::float8 "
+		"SELECT coalesce(sum(" EC_SCORE_WORTH("v.value", "v.at", "$2", "v.half_life") "), 0)::float8 "
 		"FROM ecauto_data.score_value v WHERE v.customer = $1";
 	static const char then_sql[] =
-		"SELECT coalesce(sum(" WORTH("p.points", "p.at", "$2", "p.half_life") "), 0)::float8 "
+		"SELECT coalesce(sum(" EC_SCORE_WORTH("p.points", "p.at", "$2", "p.half_life") "), 0)::float8 "
 		"FROM ecauto_data.score_point p WHERE p.customer = $1 AND p.recorded_at <= $2";
 	bool		then = !PG_ARGISNULL(1);
 	Datum		args[2];

@@ -10,6 +10,7 @@
 
 #include "core/core.h"
 #include "expr/expr.h"
+#include "scoring/scoring.h"
 
 #include "nodes/pg_list.h"
 
@@ -28,6 +29,7 @@ typedef struct EcSegment
 	EcExpr	   *leave;			/* or NULL */
 	List	   *refs;			/* of EcSegment: those that its conditions speak of */
 	int			level;			/* 0: it speaks of none; else above those it speaks of */
+	bool		rows[EC_SCORING_ROWS];	/* those that its conditions speak of */
 	bool		foreign;		/* its definer evaluates it, over rows handed to him */
 } EcSegment;
 
@@ -67,6 +69,8 @@ typedef struct EcSegmentQuery
 extern char *ec_segment_query(const EcSegmentSet *set, List *segments, const EcSegmentQuery *query);
 extern char *ec_segment_column(int id);
 extern void ec_segment_used_columns(List *segments, bool *used);
+extern void ec_segment_used_rows(List *segments, bool *rows);
+extern bool ec_segment_uses(const EcExpr *expr, const char *row);
 extern void ec_segment_foreign(const EcSegmentSet *set, List *segments, ArrayType *keys, TimestampTz as_of,
 							   ArrayType **foreign_keys, ArrayType **foreign_ids);
 
@@ -85,6 +89,7 @@ typedef struct EcSegmentRefresh
 	int64		left;
 } EcSegmentRefresh;
 
+extern void ec_segments_group(TimestampTz at);
 extern void ec_segment_tick(EcTick *tick);
 extern void ec_segments_refresh(ArrayType *keys, const char *reason, bool silent, TimestampTz at,
 								EcSegmentRefresh *result);

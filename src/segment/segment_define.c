@@ -87,6 +87,7 @@ typedef struct Check
 	EcSegment  *segment;
 } Check;
 
+/* What of segments and scores does a condition speak of? */
 static void
 refs_collect(const EcSegmentSet *set, EcSegment *segment, const EcExpr *expr)
 {
@@ -94,6 +95,9 @@ refs_collect(const EcSegmentSet *set, EcSegment *segment, const EcExpr *expr)
 		if (strcmp(expr->params[i].row->name, "segment") == 0)
 			segment->refs = list_append_unique_ptr(segment->refs,
 												   ec_segment_find(set, expr->params[i].column->name));
+	for (int i = 0; i < EC_SCORING_ROWS; i++)
+		if (ec_segment_uses(expr, ec_scoring_row_names[i]))
+			segment->rows[i] = true;
 }
 
 static EcExpr *
@@ -119,6 +123,7 @@ segment_check(const EcSegmentSet *set, EcSegment *segment)
 {
 	segment->refs = NIL;
 	segment->foreign = false;
+	memset(segment->rows, 0, sizeof(segment->rows));
 	segment->enter = condition_check(set, segment, segment->condition);
 	segment->leave = condition_check(set, segment, segment->leave_condition);
 	if (segment->foreign && segment->refs != NIL)
@@ -189,7 +194,7 @@ scope_make(List *segments)
 	EcExprRow  *row;
 	ListCell   *lc;
 
-	scope->nrows = 2;
+	scope->nrows = 2 + EC_SCORING_ROWS;
 	scope->rows = palloc0(sizeof(EcExprRow) * scope->nrows);
 	scope->rows[0] = *ec_customer_scope_row();
 	row = &scope->rows[1];
@@ -203,6 +208,8 @@ scope_make(List *segments)
 		column->type = BOOLOID;
 		column->typmod = -1;
 	}
+	for (int i = 0; i < EC_SCORING_ROWS; i++)
+		scope->rows[2 + i] = *ec_scoring_scope_row(i);
 	return scope;
 }
 
@@ -421,12 +428,13 @@ static void
 segment_define(EcSegmentSet *set, EcSegment *segment, const char *description, bool keep_description,
 			   bool announce)
 {
-	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, NAMEOID, TIMESTAMPTZOID, BOOLOID, BOOLOID};
+	static const Oid types[] = {TEXTOID, TEXTOID, TEXTOID, TEXTOID, NAMEOID, TIMESTAMPTZOID, BOOLOID, BOOLOID,
+	BOOLOID, BOOLOID};
 	EcSegmentRefresh done;
 	TimestampTz at = ec_now();
 	NameData	definer;
-	Datum		args[8];
-	char		nulls[] = "        ";
+	Datum		args[10];
+	char		nulls[] = "          ";
 	ListCell   *lc;
 
 	/* each is checked in the new scope: a circle needs their references */
@@ -450,15 +458,18 @@ segment_define(EcSegmentSet *set, EcSegment *segment, const char *description, b
 	args[5] = TimestampTzGetDatum(at);
 	args[6] = BoolGetDatum(keep_description);
 	args[7] = BoolGetDatum(segment->foreign);
+	args[8] = BoolGetDatum(segment->rows[EC_SCORING_SCORE]);
+	args[9] = BoolGetDatum(segment->rows[EC_SCORING_RFM]);
 	for (int i = 1; i <= 3; i++)
 		nulls[i] = args[i] == (Datum) 0 ? 'n' : ' ';
-	state_execute("INSERT INTO ecauto_data.segment (name, condition, leave_condition, description, definer, created_at, asks) "
-				  "VALUES ($1, $2, $3, $4, $5, $6, $8) ON CONFLICT (name) DO UPDATE SET condition = excluded.condition, "
+	state_execute("INSERT INTO ecauto_data.segment (name, condition, leave_condition, description, definer, created_at, asks, scored, grouped) "
+				  "VALUES ($1, $2, $3, $4, $5, $6, $8, $9, $10) ON CONFLICT (name) DO UPDATE SET condition = excluded.condition, "
 				  "leave_condition = excluded.leave_condition, definer = excluded.definer, "
 				  "description = CASE WHEN $7 THEN segment.description ELSE excluded.description END, "
-				  "asks = excluded.asks, broken_at = NULL, broken_message = NULL",
-				  8, types, args, nulls, SPI_OK_INSERT);
+				  "asks = excluded.asks, scored = excluded.scored, grouped = excluded.grouped, broken_at = NULL, broken_message = NULL",
+				  10, types, args, nulls, SPI_OK_INSERT);
 	version_advance();
+	ec_segments_group(at);
 	ec_segments_refresh(NULL, "definition", !announce, at, &done);
 
 	/* a condition that fails on somebody would be broken from the start */

@@ -75,6 +75,34 @@ segments_object(List *segments)
 	return sql.data;
 }
 
+/* ", 'score', {"value": ...}" of the rows beside customer that the segments' conditions speak of */
+static char *
+scoring_objects(List *segments)
+{
+	bool		rows[EC_SCORING_ROWS];
+	StringInfoData sql;
+
+	ec_segment_used_rows(segments, rows);
+	initStringInfo(&sql);
+	for (int row = 0; row < EC_SCORING_ROWS; row++)
+	{
+		const char *separator = "";
+
+		if (!rows[row])
+			continue;
+		appendStringInfo(&sql, ", '%s', pg_catalog.jsonb_build_object(", ec_scoring_row_names[row]);
+		for (int i = 0; i < ec_scoring_ncolumns; i++)
+			if (ec_scoring_columns[i].row == row && ec_scoring_columns[i].name != NULL)
+			{
+				appendStringInfo(&sql, "%s'%s', customer.%s", separator, ec_scoring_columns[i].name,
+								 quote_identifier(ec_scoring_columns[i].full_name));
+				separator = ", ";
+			}
+		appendStringInfoChar(&sql, ')');
+	}
+	return sql.data;
+}
+
 /* The query that ask() runs: $1 keys, $2 as-of time, $3 and $4 what definers said. */
 static char *
 question(const EcSegmentSet *set, const EcSegment *segment, List *closure, bool foreign, bool data)
@@ -92,8 +120,8 @@ question(const EcSegmentSet *set, const EcSegment *segment, List *closure, bool 
 				   "    JOIN ecauto_data.seen_order o ON o.customer_key IS NULL AND o.email = f.guest_email\n"
 				   "    WHERE f.key = customer.key AND o.placed_at > $2))%s\n"
 				   "FROM (%s) AS customer", ec_segment_column(segment->id),
-				   data ? psprintf(", pg_catalog.jsonb_build_object('customer', pg_catalog.to_jsonb(customer), 'segment', %s), customer.currency",
-								   segments_object(closure)) : "",
+				   data ? psprintf(", pg_catalog.jsonb_build_object('customer', pg_catalog.to_jsonb(customer), 'segment', %s%s), customer.currency",
+								   segments_object(closure), scoring_objects(closure)) : "",
 				   ec_segment_query(set, closure, &query));
 	ec_expr_end(&as);
 	return sql;

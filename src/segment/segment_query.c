@@ -48,7 +48,32 @@ column_below(const EcExprRow *row, const EcExprColumn *column, void *arg)
 {
 	if (strcmp(row->name, "segment") == 0)
 		return psprintf("customer.%s", ec_segment_column(ec_segment_find(arg, column->name)->id));
-	return psprintf("customer.%s", quote_identifier(column->name));
+	if (strcmp(row->name, "customer") == 0)
+		return psprintf("customer.%s", quote_identifier(column->name));
+	return psprintf("customer.%s", quote_identifier(psprintf("%s.%s", row->name, column->name)));
+}
+
+/* Does a condition speak of a row? */
+bool
+ec_segment_uses(const EcExpr *expr, const char *row)
+{
+	for (int i = 0; i < expr->nparams; i++)
+		if (strcmp(expr->params[i].row->name, row) == 0)
+			return true;
+	return false;
+}
+
+/* Mark the rows "score", "rfm" and "clv" (by EcScoringRow) that conditions of the segments speak of. */
+void
+ec_segment_used_rows(List *segments, bool *rows)
+{
+	ListCell   *lc;
+
+	memset(rows, 0, sizeof(bool) * EC_SCORING_ROWS);
+	foreach(lc, segments)
+		for (int i = 0; i < EC_SCORING_ROWS; i++)
+			if (((EcSegment *) lfirst(lc))->rows[i])
+				rows[i] = true;
 }
 
 static void
@@ -73,10 +98,11 @@ used_by(const EcExpr *expr, bool *used)
 	}
 }
 
-/* Mark the columns of row "customer" that conditions of the segments use, and "key". */
+/* Mark the columns of row "customer" that conditions of the segments use or the rows they speak of, and "key". */
 void
 ec_segment_used_columns(List *segments, bool *used)
 {
+	bool		rows[EC_SCORING_ROWS];
 	ListCell   *lc;
 
 	memset(used, 0, sizeof(bool) * ec_customer_ncolumns);
@@ -88,6 +114,8 @@ ec_segment_used_columns(List *segments, bool *used)
 		used_by(segment->enter, used);
 		used_by(segment->leave, used);
 	}
+	ec_segment_used_rows(segments, rows);
+	ec_scoring_customer_columns(rows, used);
 }
 
 static char *
@@ -150,18 +178,22 @@ static char *
 ground_query(List *segments, const EcSegmentQuery *query)
 {
 	bool	   *used = palloc0(sizeof(bool) * ec_customer_ncolumns);
+	bool		rows[EC_SCORING_ROWS];
 	StringInfoData sql;
 
 	ec_segment_used_columns(segments, used);
+	ec_segment_used_rows(segments, rows);
 	initStringInfo(&sql);
-	appendStringInfoString(&sql, "SELECT customer.*, coalesce(ec_state.member_of, '{}') AS ec_old,\n"
-						   "  coalesce(ec_state.next_change_at, 'infinity') AS ec_old_next");
+	appendStringInfo(&sql, "SELECT customer.*%s, coalesce(ec_state.member_of, '{}') AS ec_old,\n"
+						   "  coalesce(ec_state.next_change_at, 'infinity') AS ec_old_next",
+					 ec_scoring_columns_sql(rows, query->as_of));
 	if (query->foreign_keys != NULL)
 		appendStringInfoString(&sql, ", ec_f.ids AS ec_foreign");
 	/* the keys once more, so that few are found by index */
 	appendStringInfo(&sql, "\nFROM (%s) AS customer\nLEFT JOIN ecauto_data.segment_state ec_state ON ec_state.customer = customer.key%s\n",
 					 ec_customer_rows_sql(query->keys, query->as_of, query->all_columns ? NULL : used),
 					 query->keys != NULL ? psprintf(" AND ec_state.customer = ANY (%s)", query->keys) : "");
+	appendStringInfoString(&sql, ec_scoring_joins_sql(rows, query->keys, query->as_of));
 	if (query->foreign_keys != NULL)
 		appendStringInfo(&sql, "LEFT JOIN (SELECT ec_k.key COLLATE \"C\" AS key, pg_catalog.array_agg(ec_k.id) AS ids\n"
 						 "  FROM ROWS FROM (pg_catalog.unnest(%s), pg_catalog.unnest(%s)) AS ec_k(key, id)\n"
@@ -265,15 +297,23 @@ found_add(Found *found, Datum keys, int id)
 	}
 }
 
-/* Rows of customers, one array for each column, in the order of ec_customer_columns. */
+/* Rows of customers, one array for each column. */
 typedef struct Chunk
 {
 	int			ncolumns;
-	int		   *columns;
+	const char **names;			/* of columns of the row customer, or "score.value" */
 	Oid		   *types;			/* of the arrays; the as-of time comes first */
 	Datum	   *values;
 	char	   *nulls;
 } Chunk;
+
+static void
+chunk_column(Chunk *chunk, const char *name, Oid type)
+{
+	chunk->names[chunk->ncolumns++] = name;
+	chunk->types[chunk->ncolumns] = get_array_type(type);
+	chunk->nulls[chunk->ncolumns] = ' ';
+}
 
 /* Which of the chunk's rows meet a condition?  As its definer. */
 static void
@@ -297,8 +337,8 @@ chunk_ask(const Chunk *chunk, const EcSegment *segment, const EcExpr *expr, int 
 	appendStringInfoString(&sql, ") AS customer(");
 	for (int i = 0; i < chunk->ncolumns; i++)
 		appendStringInfo(&sql, "%s%s", i > 0 ? ", " : "",
-						 quote_identifier(ec_customer_columns[chunk->columns[i]].name));
-	appendStringInfo(&sql, ") WHERE %s", ec_expr_compile(expr, NULL, NULL, "$1"));
+						 quote_identifier(chunk->names[i]));
+	appendStringInfo(&sql, ") WHERE %s", ec_expr_compile(expr, column_below, NULL, "$1"));
 	if (SPI_execute_with_args(sql.data, chunk->ncolumns + 1, chunk->types, chunk->values, chunk->nulls,
 							  true, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not evaluate segment \"%s\"", segment->name);
@@ -315,17 +355,19 @@ chunk_ask(const Chunk *chunk, const EcSegment *segment, const EcExpr *expr, int 
 }
 
 static char *
-chunks_query(const Chunk *chunk, const bool *used, bool all)
+chunks_query(const Chunk *chunk, const bool *used, const bool *rows, bool all)
 {
 	StringInfoData sql;
 
 	initStringInfo(&sql);
 	for (int i = 0; i < chunk->ncolumns; i++)
 		appendStringInfo(&sql, "%s pg_catalog.array_agg(customer.%s)", i > 0 ? "," : "SELECT",
-						 ec_customer_columns[chunk->columns[i]].name);
-	appendStringInfo(&sql, "\nFROM (SELECT (pg_catalog.row_number() OVER () - 1) / %d AS ec_chunk, customer.*\n"
-					 "  FROM (%s) AS customer) AS customer GROUP BY customer.ec_chunk",
-					 CUSTOMERS_PER_CALL, ec_customer_rows_sql(all ? NULL : "$2", "$1", used));
+						 quote_identifier(chunk->names[i]));
+	appendStringInfo(&sql, "\nFROM (SELECT (pg_catalog.row_number() OVER () - 1) / %d AS ec_chunk, customer.*%s\n"
+					 "  FROM (%s) AS customer\n%s) AS customer GROUP BY customer.ec_chunk",
+					 CUSTOMERS_PER_CALL, ec_scoring_columns_sql(rows, "$1"),
+					 ec_customer_rows_sql(all ? NULL : "$2", "$1", used),
+					 ec_scoring_joins_sql(rows, all ? NULL : "$2", "$1"));
 	return sql.data;
 }
 
@@ -343,7 +385,9 @@ ec_segment_foreign(const EcSegmentSet *set, List *segments, ArrayType *keys, Tim
 	static const Oid types[] = {TIMESTAMPTZOID, TEXTARRAYOID};
 	MemoryContext context = CurrentMemoryContext;
 	bool	   *used = palloc0(sizeof(bool) * ec_customer_ncolumns);
+	bool		rows[EC_SCORING_ROWS];
 	List	   *foreign = NIL;
+	int			most = ec_customer_ncolumns + ec_scoring_ncolumns;
 	Chunk		chunk = {0};
 	Found		found = {0};
 	Datum		args[2];
@@ -359,27 +403,27 @@ ec_segment_foreign(const EcSegmentSet *set, List *segments, ArrayType *keys, Tim
 		return;
 
 	ec_segment_used_columns(foreign, used);
-	chunk.columns = palloc(sizeof(int) * ec_customer_ncolumns);
-	chunk.types = palloc(sizeof(Oid) * (ec_customer_ncolumns + 1));
-	chunk.values = palloc(sizeof(Datum) * (ec_customer_ncolumns + 1));
-	chunk.nulls = palloc(ec_customer_ncolumns + 1);
+	ec_segment_used_rows(foreign, rows);
+	chunk.names = palloc(sizeof(char *) * most);
+	chunk.types = palloc(sizeof(Oid) * (most + 1));
+	chunk.values = palloc(sizeof(Datum) * (most + 1));
+	chunk.nulls = palloc(most + 1);
 	chunk.types[0] = TIMESTAMPTZOID;
 	chunk.values[0] = TimestampTzGetDatum(as_of);
 	chunk.nulls[0] = ' ';
 	for (int i = 0; i < ec_customer_ncolumns; i++)
 		if (used[i])
-		{
-			chunk.columns[chunk.ncolumns++] = i;
-			chunk.types[chunk.ncolumns] = get_array_type(ec_customer_columns[i].type);
-			chunk.nulls[chunk.ncolumns] = ' ';
-		}
+			chunk_column(&chunk, ec_customer_columns[i].name, ec_customer_columns[i].type);
+	for (int i = 0; i < ec_scoring_ncolumns; i++)
+		if (rows[ec_scoring_columns[i].row] && ec_scoring_columns[i].name != NULL)
+			chunk_column(&chunk, ec_scoring_columns[i].full_name, ec_scoring_columns[i].type);
 
 	args[0] = TimestampTzGetDatum(as_of);
 	args[1] = PointerGetDatum(keys);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_expr_begin_as_owner(&as);
-	cursor = SPI_cursor_open_with_args(NULL, chunks_query(&chunk, used, keys == NULL), keys == NULL ? 1 : 2,
+	cursor = SPI_cursor_open_with_args(NULL, chunks_query(&chunk, used, rows, keys == NULL), keys == NULL ? 1 : 2,
 									   (Oid *) types, args, NULL, true, 0);
 	for (;;)
 	{

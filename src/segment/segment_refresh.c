@@ -49,8 +49,13 @@ typedef struct Work
 {
 	bool		any;			/* is there a segment at all? */
 	bool		asks;			/* is there one that is not self-contained? */
+	bool		grouped;		/* is there one that asks about groups? */
 	int64		done_no;		/* change_no looked at */
 	int64		last_no;		/* that there is */
+	int64		done_point;		/* the same of score_point.id */
+	int64		last_point;
+	int64		done_group;		/* and of rfm_score.change_no */
+	int64		last_group;
 	bool		silent;			/* all customers were computed anew, silently */
 	TimestampTz next;			/* when time has come for one of them; DT_NOEND: never */
 } Work;
@@ -60,7 +65,12 @@ static const char work_statement[] =
 	"  coalesce((SELECT pg_catalog.max(change_no) FROM ecauto_data.customer_fact), 0), c.silent_no > s.change_no,\n"
 	"  least('infinity', (SELECT pg_catalog.min(next_change_at) FROM ecauto_data.segment_state\n"
 	"      WHERE next_change_at < 'infinity'),\n"
-	"    (SELECT pg_catalog.min(valid_until) FROM ecauto_data.customer_fact WHERE valid_until < 'infinity'))\n"
+	"    (SELECT pg_catalog.min(valid_until) FROM ecauto_data.customer_fact WHERE valid_until < 'infinity')),\n"
+	"  s.point_id, CASE WHEN EXISTS (SELECT FROM ecauto_data.segment WHERE scored)\n"
+	"    THEN coalesce((SELECT pg_catalog.max(id) FROM ecauto_data.score_point), 0) ELSE s.point_id END,\n"
+	"  s.rfm_no, CASE WHEN EXISTS (SELECT FROM ecauto_data.segment WHERE grouped)\n"
+	"    THEN coalesce((SELECT pg_catalog.max(change_no) FROM ecauto_data.rfm_score), 0) ELSE s.rfm_no END,\n"
+	"  EXISTS (SELECT FROM ecauto_data.segment WHERE grouped)\n"
 	"FROM ecauto_data.segment_setting s, ecauto_data.customer_setting c";
 
 static const char keys_statement[] =
@@ -70,6 +80,8 @@ static const char keys_statement[] =
 	"  WHERE next_change_at < 'infinity' AND next_change_at <= $2\n"
 	"  UNION SELECT key FROM ecauto_data.customer_fact\n"
 	"  WHERE valid_until < 'infinity' AND valid_until <= $2\n"
+	"  UNION SELECT customer FROM ecauto_data.score_point WHERE id > $5 AND id <= $6\n"
+	"  UNION SELECT customer FROM ecauto_data.rfm_score WHERE change_no > $7 AND change_no <= $8\n"
 	"  UNION SELECT t.key COLLATE \"C\" FROM pg_catalog.unnest($4) t(key) LIMIT $3) x";
 
 static void
@@ -94,8 +106,21 @@ work_look(Work *work)
 	work->last_no = DatumGetInt64(SPI_getbinval(row, desc, 4, &isnull));
 	work->silent = DatumGetBool(SPI_getbinval(row, desc, 5, &isnull));
 	work->next = DatumGetTimestampTz(SPI_getbinval(row, desc, 6, &isnull));
+	work->done_point = DatumGetInt64(SPI_getbinval(row, desc, 7, &isnull));
+	work->last_point = DatumGetInt64(SPI_getbinval(row, desc, 8, &isnull));
+	work->done_group = DatumGetInt64(SPI_getbinval(row, desc, 9, &isnull));
+	work->last_group = DatumGetInt64(SPI_getbinval(row, desc, 10, &isnull));
+	work->grouped = DatumGetBool(SPI_getbinval(row, desc, 11, &isnull));
 	ec_as_end(&as);
 	SPI_finish();
+}
+
+/* Did facts, points or groups of customers change since the last refresh? */
+static bool
+work_changed(const Work *work)
+{
+	return work->last_no != work->done_no || work->last_point != work->done_point ||
+		work->last_group != work->done_group;
 }
 
 /*
@@ -145,10 +170,10 @@ told_find(const EcTick *tick)
 static ArrayType *
 keys_find(const Work *work, ArrayType *told, TimestampTz at)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID};
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, TEXTARRAYOID, INT8OID, INT8OID, INT8OID, INT8OID};
 	MemoryContext context = CurrentMemoryContext;
 	ArrayType  *keys;
-	Datum		args[4];
+	Datum		args[8];
 	Datum		value;
 	bool		isnull;
 	EcAs		as;
@@ -157,10 +182,14 @@ keys_find(const Work *work, ArrayType *told, TimestampTz at)
 	args[1] = TimestampTzGetDatum(at);
 	args[2] = Int64GetDatum(KEYS_MAX + 1);
 	args[3] = PointerGetDatum(told != NULL ? told : construct_empty_array(TEXTOID));
+	args[4] = Int64GetDatum(work->done_point);
+	args[5] = Int64GetDatum(work->last_point);
+	args[6] = Int64GetDatum(work->done_group);
+	args[7] = Int64GetDatum(work->last_group);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan(keys_statement, 4, types), args, NULL, false, 0) != SPI_OK_SELECT ||
+	if (SPI_execute_plan(ec_plan(keys_statement, 8, types), args, NULL, false, 0) != SPI_OK_SELECT ||
 		SPI_processed != 1)
 		elog(ERROR, "could not find customers whose segments may change");
 	value = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
@@ -191,13 +220,16 @@ compare_ids(const ListCell *a, const ListCell *b)
 }
 
 static void
-append_used_names(StringInfo sql, const bool *used)
+append_used_names(StringInfo sql, const bool *used, const bool *rows)
 {
 	int			n = 0;
 
 	for (int i = 0; i < ec_customer_ncolumns; i++)
 		if (used[i])
 			appendStringInfo(sql, "%s%s", n++ > 0 ? "," : "", ec_customer_columns[i].name);
+	for (int i = 0; i < ec_scoring_ncolumns; i++)
+		if (rows[ec_scoring_columns[i].row] && ec_scoring_columns[i].name != NULL)
+			appendStringInfo(sql, "%s%s", n++ > 0 ? "," : "", ec_scoring_columns[i].full_name);
 }
 
 /*
@@ -224,7 +256,7 @@ refresh_statement(const EcSegmentSet *set, bool all, bool foreign)
 
 		ec_segment_used_columns(list_make1(segment), used);
 		appendStringInfo(&sql, ",\n  (%d, %s, '{", segment->id, quote_literal_cstr(segment->name));
-		append_used_names(&sql, used);
+		append_used_names(&sql, used, segment->rows);
 		appendStringInfoString(&sql, "}')");
 	}
 	appendStringInfoString(&sql, "),\nlooked AS (SELECT customer.*, pg_catalog.array_remove(ARRAY[NULL");
@@ -434,18 +466,21 @@ broken_remember(const EcSegmentSet *set, TimestampTz at)
 }
 
 static void
-progress_remember(int64 change_no, TimestampTz at)
+progress_remember(const Work *work, TimestampTz at)
 {
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID};
-	Datum		args[2];
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID};
+	Datum		args[4];
 	EcAs		as;
 
-	args[0] = Int64GetDatum(change_no);
+	args[0] = Int64GetDatum(work->last_no);
 	args[1] = TimestampTzGetDatum(at);
+	args[2] = Int64GetDatum(work->last_point);
+	args[3] = Int64GetDatum(work->last_group);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan("UPDATE ecauto_data.segment_setting SET change_no = $1, refreshed_at = $2", 2, types),
+	if (SPI_execute_plan(ec_plan("UPDATE ecauto_data.segment_setting SET change_no = $1, refreshed_at = $2, point_id = $3, rfm_no = $4",
+								 4, types),
 						 args, NULL, false, 0) != SPI_OK_UPDATE)
 		elog(ERROR, "could not remember how far segments were refreshed");
 	ec_as_end(&as);
@@ -492,7 +527,7 @@ ec_segments_refresh(ArrayType *keys, const char *reason, bool silent, TimestampT
 	work_look(&work);
 	refresh(keys, reason, silent, true, at, &work, result);
 	if (keys == NULL)
-		progress_remember(work.last_no, at);
+		progress_remember(&work, at);
 	if (result->entered + result->left > 0 && !silent)
 		ec_wake_at_commit(EC_WAKE_TICK);
 }
@@ -509,12 +544,55 @@ refresh_due(TimestampTz at, ArrayType *told, bool tell, EcSegmentRefresh *result
 
 	memset(result, 0, sizeof(EcSegmentRefresh));
 	work_look(&work);
-	if (!work.any || (work.last_no == work.done_no && work.next > at && told == NULL))
+	if (!work.any || (!work_changed(&work) && work.next > at && told == NULL))
 		return false;
 	keys = work.silent ? NULL : keys_find(&work, told, at);
 	refresh(keys, NULL, work.silent, tell, at, &work, result);
-	progress_remember(work.last_no, at);
+	progress_remember(&work, at);
 	return !work.silent;
+}
+
+/*
+ * If a segment asks about groups and they were not brought up to date since
+ * the day began, that is done now.  The caller is not connected to SPI.
+ */
+void
+ec_segments_group(TimestampTz at)
+{
+	static const Oid types[] = {TIMESTAMPTZOID};
+	Datum		args[1];
+	EcAs		as;
+
+	args[0] = TimestampTzGetDatum(at);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_expr_begin_as_owner(&as);
+	/* days begin in ecauto.timezone */
+	if (SPI_execute_plan(ec_plan("SELECT FROM ecauto_data.rfm_setting WHERE refreshed_at < pg_catalog.date_trunc('day', $1)\n"
+								 "  AND EXISTS (SELECT FROM ecauto_data.segment WHERE grouped)", 1, types),
+						 args, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not look whether groups are of today");
+	if (SPI_processed > 0 &&
+		SPI_execute_plan(ec_plan("SELECT ecauto.refresh_rfm()", 0, NULL), NULL, NULL, false, 0) != SPI_OK_SELECT)
+		elog(ERROR, "could not bring groups up to date");
+	ec_expr_end(&as);
+	SPI_finish();
+}
+
+/* EcTryRun */
+static void
+group_run(void *arg)
+{
+	ec_segments_group(((EcTick *) arg)->at);
+}
+
+static void
+refresh_failed(const ErrorData *error, const char *what)
+{
+	ereport(LOG,
+			(errcode(error->sqlerrcode),
+			 errmsg("ecauto could not refresh %s: %s", what, error->message),
+			 errdetail("They stay as they were; the next tick tries again.")));
 }
 
 /* A tick, and the customers that it tells of (NULL: no matter). */
@@ -553,16 +631,21 @@ ec_segment_tick(EcTick *tick)
 		return;
 	context = AllocSetContextCreate(CurrentMemoryContext, "ecauto segments", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
+	if (work.grouped)
+	{
+		error = ec_try(group_run, tick, false);
+		if (error != NULL)
+			refresh_failed(error, "the groups of customers");
+		error = NULL;
+		work_look(&work);
+	}
 	if (work.asks)
 		run.told = told_find(tick);
-	if (work.last_no != work.done_no || work.next <= tick->at || run.told != NULL)
+	if (work_changed(&work) || work.next <= tick->at || run.told != NULL)
 	{
 		error = ec_try(tick_run, &run, false);
 		if (error != NULL)
-			ereport(LOG,
-					(errcode(error->sqlerrcode),
-					 errmsg("ecauto could not refresh the segments: %s", error->message),
-					 errdetail("They stay as they were; the next tick tries again.")));
+			refresh_failed(error, "the segments");
 		else
 			work_look(&work);
 	}

@@ -24,6 +24,10 @@
  * What cannot be turned inside out (extract(month FROM ecauto.now()) = 12) is
  * looked at when the next day begins.
  *
+ * A comparison with score.value turns when the points have decayed to the other
+ * side (ecauto.score_turn()); where the score is part of more, and what
+ * clv says, is looked at when the next day begins.
+ *
  * Columns about the last N days change too without being asked about time:
  * when the oldest order in them is N days old.
  *
@@ -231,6 +235,13 @@ turn_inside_out(Turn *turn, Node *node, const char *value)
 	return false;
 }
 
+/* Look again when the next day begins. */
+static void
+add_next_day(Turn *turn)
+{
+	appendStringInfo(&turn->sql, ", (pg_catalog.date_trunc('day', %s) + interval '1 day')", turn->as_of);
+}
+
 /* A leaf that asks ecauto.now(). */
 static void
 turn_leaf(Turn *turn, Node *leaf)
@@ -252,8 +263,54 @@ turn_leaf(Turn *turn, Node *leaf)
 	{
 		turn->sql.len = before;
 		turn->sql.data[before] = '\0';
-		appendStringInfo(&turn->sql, ", (pg_catalog.date_trunc('day', %s) + interval '1 day')", turn->as_of);
+		add_next_day(turn);
 	}
+}
+
+/* The column of a condition's scope that a node is; NULL if it is none. */
+static const EcExprParam *
+column_of(const Turn *turn, Node *node)
+{
+	const Param *param = (const Param *) node;
+
+	if (!IsA(node, Param) || param->paramkind != PARAM_EXTERN || param->paramid < EC_EXPR_PARAM(0) ||
+		param->paramid >= EC_EXPR_PARAM(turn->expr->nparams))
+		return NULL;
+	return &turn->expr->params[param->paramid - EC_EXPR_PARAM(0)];
+}
+
+static bool
+is_score(const Turn *turn, Node *node)
+{
+	const EcExprParam *param = column_of(turn, node);
+
+	return param != NULL && strcmp(param->row->name, ec_scoring_row_names[EC_SCORING_SCORE]) == 0;
+}
+
+/* expression_tree_walker: does it ask for the score? */
+static bool
+uses_score(Node *node, void *turn)
+{
+	if (node == NULL)
+		return false;
+	return is_score(turn, node) || expression_tree_walker(node, uses_score, turn);
+}
+
+/* A leaf that asks for the score. */
+static void
+turn_score(Turn *turn, Node *leaf)
+{
+	OpExpr	   *op = (OpExpr *) leaf;
+	Node	   *left = IsA(leaf, OpExpr) && list_length(op->args) == 2 ? linitial(op->args) : NULL;
+	Node	   *right = left != NULL ? lsecond(op->args) : NULL;
+	Node	   *other = left == NULL ? NULL : is_score(turn, left) ? right : is_score(turn, right) ? left : NULL;
+
+	if (other == NULL || exprType(other) != FLOAT8OID || uses_score(other, turn) || ec_expr_uses_now(leaf))
+		add_next_day(turn);
+	else
+		appendStringInfo(&turn->sql, ", ecauto.score_turn(%s, customer.%s, customer.%s, %s)", turn->as_of,
+						 quote_identifier("score.ec_worth"), quote_identifier("score.ec_half_lives"),
+						 part_sql(turn, other));
 }
 
 static void
@@ -268,8 +325,13 @@ turn_tree(Turn *turn, Node *node)
 	}
 	else if (IsA(node, BooleanTest))
 		turn_tree(turn, (Node *) ((BooleanTest *) node)->arg);
-	else if (ec_expr_uses_now(node))
-		turn_leaf(turn, node);
+	else
+	{
+		if (ec_expr_uses_now(node))
+			turn_leaf(turn, node);
+		if (uses_score(node, turn))
+			turn_score(turn, node);
+	}
 }
 
 /*
@@ -300,8 +362,8 @@ ec_segment_next_sql(const EcExpr *expr, EcExprColumnSql column_sql, void *arg, c
 		turn.around = AROUND_HOUR;
 		add_candidate(&turn, psprintf("%s + interval '%d days'", column_sql(param->row, oldest, arg), column->days));
 	}
-	if (!expr->self_contained)
-		appendStringInfo(&turn.sql, ", (pg_catalog.date_trunc('day', %s) + interval '1 day')", as_of);
+	if (!expr->self_contained || ec_segment_uses(expr, ec_scoring_row_names[EC_SCORING_CLV]))
+		add_next_day(&turn);
 	return turn.sql.data;
 }
 
