@@ -91,12 +91,23 @@ $$;
 COMMENT ON FUNCTION ecauto.runs(text, text, text) IS
 'runs of a flow (NULL: of all) in a state (waiting, retry, done, failed; NULL: any) about a subject such as customer:7 (NULL: any), oldest first; step: where it stands; outcome: how it ended; needs SELECT on ecauto_data';
 
+CREATE OR REPLACE FUNCTION ecauto.explain_decision(flow text, definition jsonb, path text, operands jsonb, at timestamptz)
+RETURNS jsonb
+AS 'MODULE_PATHNAME', 'ecauto_explain_decision'
+LANGUAGE C STABLE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.explain_decision(text, jsonb, text, jsonb, timestamptz) IS
+'leaves of the condition that stands at a path of a flow''s definition (on: of the trigger), evaluated over operands such as {"new.available": 4} as of a time: an array of {"path", "expression", "result", "operands", "remedy"}, remedy being what would make a leaf what it should be; runs as the current user; {"error"} instead of a result if it cannot be evaluated any more; NULL if there is no condition';
+
 CREATE OR REPLACE FUNCTION ecauto.explain_run(run_id bigint)
-RETURNS TABLE (at timestamptz, path text, step text, outcome text, operands jsonb, detail jsonb)
+RETURNS TABLE (at timestamptz, path text, step text, outcome text, operands jsonb, detail jsonb, leaves jsonb)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT x.at, x.path, x.step, x.outcome, x.operands, x.detail
+SELECT x.at, x.path, x.step, x.outcome, x.operands, x.detail,
+	CASE WHEN x.step IN ('start', 'if', 'exit_if') THEN
+		(SELECT ecauto.explain_decision(f.name, v.definition, x.path, x.operands, x.at)
+		FROM ecauto_data.flow_run r JOIN ecauto_data.flow f ON f.id = r.flow
+		JOIN ecauto_data.flow_version v ON v.flow = r.flow AND v.version = r.version WHERE r.id = $1) END
 FROM (
 	SELECT r.started_at AS at, 'on' AS path, 'start' AS step, 'started' AS outcome, r.operands,
 		jsonb_build_object('event', r.event_id, 'kind', r.kind, 'at', r.event_at, 'subject', r.subject, 'occasion', r.occasion,
@@ -114,7 +125,15 @@ FROM (
 ORDER BY x.part, x.id
 $$;
 COMMENT ON FUNCTION ecauto.explain_run(bigint) IS
-'what a run did and why, in order: its start, each decision with the values it looked at (operands) and what was done (detail), and where it stands now; no rows if there is no such run; needs SELECT on ecauto_data';
+'what a run did and why, in order: its start, each decision with the values it looked at (operands) and what was done (detail), and where it stands now; leaves: of a condition each comparison with its operands, result and, unless it is as it should be, what would make it so (see ecauto.explain_decision()); no rows if there is no such run; needs SELECT on ecauto_data';
+
+CREATE OR REPLACE FUNCTION ecauto.drop_old_runs(keep interval DEFAULT '13 months')
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'ecauto_drop_old_runs'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.drop_old_runs(interval) IS
+'removes runs of flows that ended longer ago than this, with their decisions, and returns how many; a run that is the mark of an occasion that may come again (once per customer, order, cart, ...) stays as that mark, without its decisions and what it knew, and counts once; runs that wait or are parked with an error stay; for operators';
+REVOKE ALL ON FUNCTION ecauto.drop_old_runs(interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.flow_diagram(name text)
 RETURNS text

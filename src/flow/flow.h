@@ -29,6 +29,8 @@
  *		flow_operation.c  each kind of operation but actions
  *		flow_action.c	actions: parameters rendered, handler called
  *		flow_tick.c		the phase of the tick
+ *		flow_explain.c	what a condition saw, leaf by leaf
+ *		flow_retention.c  old runs go, what they mark stays
  *		flow_simulate.c	what a flow would do about an event, undone
  *		flow_backtest.c	what it would have done in the past, undone
  *		flow_diagram.c, flow_sql.c	what else users call
@@ -360,9 +362,6 @@ extern TimestampTz ec_flow_timed_next(const EcFlow *flow, TimestampTz after);
 extern void ec_flow_clock_set(TimestampTz at);
 extern void ec_flow_tick_at(EcTick *tick, TimestampTz at);
 extern TimestampTz ec_flow_next_due(int32 id);
-
-/* ---- flow_policy.c ---- */
-extern void ec_flow_policy_tick(EcTick *tick);
 
 /* ---- flow_tick.c ---- */
 

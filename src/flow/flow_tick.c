@@ -71,7 +71,24 @@ flows_enabled(void)
 	return result;
 }
 
-/* The kinds (char *) of this tick's events. */
+/* Kinds of ours in the order in which things happen (flow_kind.c), then others by name. */
+static int
+compare_kinds(const ListCell *a, const ListCell *b)
+{
+	bool		a_custom = ec_flow_kind_is_custom(lfirst(a));
+	bool		b_custom = ec_flow_kind_is_custom(lfirst(b));
+
+	if (a_custom != b_custom)
+		return a_custom ? 1 : -1;
+	if (a_custom)
+		return strcmp(lfirst(a), lfirst(b));
+	return ec_flow_kind(lfirst(a)) < ec_flow_kind(lfirst(b)) ? -1 : 1;
+}
+
+/*
+ * The kinds (char *) of this tick's events, each once.  An order that is placed
+ * and paid within one tick starts the flows about the former first.
+ */
 static List *
 kinds_of_tick(EcTick *tick)
 {
@@ -96,6 +113,7 @@ kinds_of_tick(EcTick *tick)
 	}
 	ec_as_end(&as);
 	SPI_finish();
+	list_sort(kinds, compare_kinds);
 	return kinds;
 }
 
@@ -202,7 +220,6 @@ ec_flow_tick(EcTick *tick)
 	ErrorData  *error;
 	ListCell   *lc;
 
-	ec_flow_policy_tick(tick);
 	ec_flow_load_trim();
 	context = AllocSetContextCreate(CurrentMemoryContext, "ecauto flow tick", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

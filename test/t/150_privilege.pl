@@ -96,7 +96,7 @@ is($node->safe_psql('shop', "SET search_path = public, pg_catalog; SELECT count(
 # ---- who has only USAGE ----
 for my $call ('tick()', 'events()', 'check_shop()', 'status()', 'resync()', 'drop_old_events()', "set_order_mail('order.placed')",
 	"set_stock_policy('1', 1, 1, 'x')", "drop_stock_policy('1')", 'capture_triggers(), ecauto_data.shop', "resolve_source(1, '{1}')",
-	"run_stock_policy(now(), ecauto.new_id(), ecauto.new_id())", "run_order_mail(now(), ecauto.new_id(), ecauto.new_id())", 'setup()')
+	"action_supplier_order('{}', '{}')", "ensure_flow('x', '{}')", 'setup()')
 {
 	my ($rc, $out, $err) = $node->psql('shop', "SELECT * FROM ecauto.$call", extra_params => [ '-U', 'visitor' ]);
 	like($err, qr/permission denied/, "a visitor cannot call $call");

@@ -2,7 +2,7 @@
 BEGIN;
 SET LOCAL client_min_messages = warning;
 SET LOCAL ecauto.settle_time = 0;
-SELECT plan(7);
+SELECT plan(9);
 CREATE SCHEMA s;
 SET LOCAL search_path = s, public;
 CREATE TABLE stock (sku int PRIMARY KEY, qty int NOT NULL);
@@ -38,6 +38,16 @@ SELECT ecauto.tick() \g /dev/null
 UPDATE stock SET qty = 1;
 SELECT ecauto.tick() \g /dev/null
 SELECT is((SELECT count(*) FROM ecauto.runs('low')), 9999::bigint, 'once a day');
+
+-- stock policies: however many, one flow and one match
+SELECT ecauto.disable_flow('low') \g /dev/null
+CREATE SERVER supplier FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:9');
+UPDATE stock SET qty = 10;
+SELECT ecauto.tick() \g /dev/null
+SELECT ecauto.set_stock_policy(sku::text, 5, 20, 'supplier') FROM stock WHERE sku <= 1000 \g /dev/null
+UPDATE stock SET qty = 5;
+SELECT results_eq('SELECT events, messages FROM ecauto.tick()', 'VALUES (10000::bigint, 1000::bigint)', 'an order for each policy of a bulk change');
+SELECT is((SELECT count(*) FROM ecauto.runs('stock policies') WHERE state = 'done'), 1000::bigint, 'and a run');
 
 -- a million that wait cost nothing: what is due is looked for by index
 SET LOCAL enable_seqscan = on;

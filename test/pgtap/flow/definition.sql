@@ -2,7 +2,7 @@
 BEGIN;
 \ir ../event/shop.psql
 SELECT ecauto.tick() \g /dev/null
-SELECT plan(97);
+SELECT plan(102);
 CREATE SERVER erp FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:9/erp');
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:9', sender 'Shop <shop@shop.example>');
 SELECT ecauto.create_template('cart_reminder', 'Your cart', '<p>Dear {{customer.first_name}}: {{#cart.lines}}{{qty}} {{title}}{{/cart.lines}}</p>') \g /dev/null
@@ -159,6 +159,21 @@ CREATE ROLE clerk;
 GRANT USAGE ON SCHEMA ecauto, ecauto_data, s TO clerk;
 SET LOCAL ROLE clerk;
 SELECT throws_ok($$ SELECT ecauto.create_flow('x', '{}') $$, '42501', NULL, 'not everybody may create flows');
+RESET ROLE;
+-- an operator who is no superuser, and a table that belongs to neither him nor the owner of the state
+CREATE ROLE boss;
+CREATE TABLE secret (id text);
+ALTER TABLE secret OWNER TO clerk;
+DO $$ BEGIN EXECUTE format('GRANT %I TO boss', (SELECT nspowner::regrole FROM pg_namespace WHERE nspname = 'ecauto_data')); END $$;
+SET LOCAL ROLE boss;
+SELECT is(ecauto.create_flow('mine', '{"on": "order.placed", "if": "order.total > 1", "steps": [{"exit": true}]}'), 1, 'an operator may');
+SELECT throws_ok($$ SELECT ecauto.create_flow('spy', '{"on": "order.placed", "if": "EXISTS (SELECT FROM s.secret t WHERE t.id = event.key)", "steps": [{"exit": true}]}') $$, '42501', 'permission denied for table secret', 'but not read in a condition what he may not read');
+SELECT throws_ok($$ SELECT ecauto.create_flow('spy', '{"on": "order.placed", "steps": [{"if": "order.total > (SELECT count(*) FROM s.secret)", "then": []}]}') $$, '42501', 'permission denied for table secret', 'in none');
+SELECT is((SELECT count(*) FROM ecauto.flows() WHERE name = 'spy'), 0::bigint, 'and nothing of it stays');
+RESET ROLE;
+GRANT SELECT ON secret TO boss;
+SET LOCAL ROLE boss;
+SELECT is(ecauto.create_flow('spy', '{"on": "order.placed", "if": "EXISTS (SELECT FROM s.secret t WHERE t.id = event.key)", "steps": [{"exit": true}]}'), 1, 'once he may, he can');
 RESET ROLE;
 
 SELECT * FROM finish();
