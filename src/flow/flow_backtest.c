@@ -301,6 +301,7 @@ backtest(void *arg)
 	for (int i = 0; i < flow->nops; i++)
 		if (flow->ops[i].event != NULL)
 			test->kinds = lappend(test->kinds, unconstify(char *, flow->ops[i].event));
+	ec_flow_clock_set(test->until);
 	history_make(test);
 	if (flow->on == EC_ON_CART || flow->on == EC_ON_INACTIVITY)
 		candidates_make(test);

@@ -51,7 +51,7 @@ PG_FUNCTION_INFO_V1(ecauto_simulate_flow);
 
 /* ---- the clock ---- */
 
-/* Set ecauto.clock to the end of the subtransaction. */
+/* Set ecauto.clock, to the end of the subtransaction. */
 void
 ec_flow_clock_set(TimestampTz at)
 {
@@ -67,6 +67,8 @@ ec_flow_clock_set(TimestampTz at)
 							 psprintf("%04d-%02d-%02d %02d:%02d:%02d.%06d+00", tm.tm_year, tm.tm_mon, tm.tm_mday,
 									  tm.tm_hour, tm.tm_min, tm.tm_sec, (int) fsec),
 							 PGC_SUSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
+	/* as in ticks: compiling a statement takes longer than most of them */
+	(void) set_config_option("jit", "off", PGC_USERSET, PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /* ---- events that somebody made up ---- */
@@ -114,8 +116,8 @@ ec_flow_tick_at(EcTick *tick, TimestampTz at)
 }
 
 /*
- * Write an event of that kind as the tick's only one; or, if rows is not NULL,
- * do not write it, but let it be the one candidate of a flow that time starts.
+ * Write an event of that kind as the tick's only one; or do not write it, but
+ * let it be the one candidate of a flow that time starts: *groups.
  */
 static void
 event_make(EcTick *tick, const char *kind, const char *role, Jsonb *event, bool write, EcFlow *flow, List **groups)
