@@ -18,6 +18,7 @@
 #include "event/event.h"
 #include "flow/flow.h"
 #include "pricing/pricing.h"
+#include "recommend/recommend.h"
 #include "segment/segment.h"
 #include "scoring/scoring.h"
 #include "shop/shop.h"
@@ -41,6 +42,7 @@ _PG_init(void)
 	ec_tick_add_phase("pricing", ec_pricing_tick);
 	ec_tick_add_phase("promotion", ec_promotion_tick);
 	ec_tick_add_phase("stock", ec_stock_tick);
+	ec_tick_add_phase("recommend", ec_recommend_tick);
 	ec_tick_add_phase("flow", ec_flow_tick);
 	/* behind flow, so that mails of one tick are weighed against each other in it */
 	ec_tick_add_phase("campaign", ec_campaign_tick);

@@ -6,3 +6,57 @@ AS 'MODULE_PATHNAME', 'ecauto_item_weights'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.item_weights(integer[], integer[], integer, float8, integer) IS
 'how much having the item source speaks for the item target, from who had what (users and items, numbered from 0, in the order it happened): a ridge regression of each item on its nearest neighbours, a local form of EASE^R (Steck 2019); lambda: the ridge; cap: of a user only so many last items count; the score of an item for a user is the sum of its weights over what he had; pairs that do not fit maintenance_work_mem are left out with a notice';
+
+CREATE OR REPLACE FUNCTION ecauto.build_recommendations(
+	neighbours integer DEFAULT NULL,
+	OUT version bigint, OUT orders bigint, OUT customers bigint, OUT skus bigint, OUT pairs bigint,
+	OUT capped_orders bigint, OUT capped_customers bigint)
+AS 'MODULE_PATHNAME', 'ecauto_build_recommendations'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.build_recommendations(integer) IS
+'makes a new version of recommendations from all orders that the last tick saw (cancelled ones are none) and the views of 90 days, to which readers switch at commit; neighbours: how many items an item is predicted from (NULL: 200 up to 5,000 skus, else 100); returns what it was made from: baskets of nobody count as a customer each; pairs: of skus that were ordered together; capped: orders of more than 1,000 and customers of more than 200 skus, of whom so many count; for operators';
+REVOKE ALL ON FUNCTION ecauto.build_recommendations(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.sellable(skus text[])
+RETURNS TABLE (sku text, product text)
+AS 'MODULE_PATHNAME', 'ecauto_sellable'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 20;
+COMMENT ON FUNCTION ecauto.sellable(text[]) IS
+'those of the skus (keys) that may be shown now, in their order, with the keys of their products: in the shop, they and their products active, and either not counted or with more than 0 units that are not reserved; asked of the shop''s rows, so it is true at this moment; raises what the role queries raise';
+
+CREATE OR REPLACE FUNCTION ecauto.also_bought(sku text, n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text,
+	orders bigint, support float8, confidence float8, lift float8, cosine float8)
+AS 'MODULE_PATHNAME', 'ecauto_also_bought'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.also_bought(text, integer) IS
+'what was ordered together with a sku (key or code), in most orders first, as far as it may be shown now (ecauto.sellable()): orders with both (also the score), support (share of all orders), confidence (share of the orders of sku), lift, cosine; at most 100 neighbours of a sku are kept; none for a sku that nobody bought; error before the first ecauto.build_recommendations() and unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.similar(sku text, n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_similar'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.similar(text, integer) IS
+'skus like one (key or code), one of each product and not its own, as far as they may be shown now: bought and looked at together (cosine, less if it was few times), behind them those alike by category, brand and title, which is all there is of a new one; none for a sku that the last tick did not see; error unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.recommend(customer text, n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_recommend'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.recommend(text, integer) IS
+'what a customer (key) will most likely buy next, one of each product, as far as it may be shown now: by what he bought and did, then what is popular in his country, then what is popular anywhere; not what he has bought, unless ecauto.set_consumable() was told of it; who objected to profiling gets what is popular; error before the first ecauto.build_recommendations() and unless n is between 0 and 1000; it shows what the customer bought, so grant it with care';
+REVOKE ALL ON FUNCTION ecauto.recommend(text, integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.complete_basket(skus text[], n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_complete_basket'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.complete_basket(text[], integer) IS
+'what goes with the skus (keys) of a basket, one of each product, as far as it may be shown now, then what is popular; NULLs and skus that nobody bought say nothing; error before the first ecauto.build_recommendations() and unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.trending(n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_trending'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.trending(integer) IS
+'what sells now, as far as it may be shown: orders of the last 14 days that were not cancelled or paid back, those of 7 days ago counting half, times how much more often it sells than in the 8 weeks before (from a half to three times); at least two orders; error unless n is between 0 and 1000';

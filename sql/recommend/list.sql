@@ -1,0 +1,77 @@
+-- Lists that are found by SQL, and what an operator says about them.
+
+CREATE OR REPLACE FUNCTION ecauto.recommend_rising(at timestamptz, n integer)
+RETURNS TABLE (sku text, score float8, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH line AS MATERIALIZED (
+	SELECT i.sku, o.placed_at > $1 - interval '14 days' AS recent,
+		power(0.5, extract(epoch FROM $1 - o.placed_at)::float8 / 604800) AS weight
+	FROM ecauto_data.seen_order o JOIN ecauto_data.order_item i ON i.order_key = o.key
+	WHERE o.placed_at > $1 - interval '70 days' AND o.placed_at <= $1
+		AND NOT coalesce(o.cancelled, false) AND NOT coalesce(o.is_refunded, false) AND (i.qty > 0 OR i.qty IS NULL)
+), sold AS (
+	SELECT l.sku, count(*) FILTER (WHERE l.recent) AS orders, sum(l.weight) FILTER (WHERE l.recent) AS weight,
+		(count(*) FILTER (WHERE l.recent) + 1) / (count(*) FILTER (WHERE NOT l.recent) / 4.0::float8 + 1) AS times
+	FROM line l GROUP BY l.sku
+)
+SELECT s.sku, s.weight * least(greatest(s.times, 0.5), 3),
+	format('bought %s times in 14 days', s.orders) || CASE WHEN s.times >= 1.5 THEN ', more often than before' ELSE '' END
+FROM sold s WHERE s.orders >= 2
+ORDER BY 2 DESC, 1 LIMIT $2
+$$;
+COMMENT ON FUNCTION ecauto.recommend_rising(timestamptz, integer) IS
+'what ecauto.trending() chooses from, at an instant, sold out or not; needs SELECT on ecauto_data.seen_order and order_item';
+
+CREATE OR REPLACE FUNCTION ecauto.recommend_alike(sku text, categories text[], n integer)
+RETURNS TABLE (sku text, score float8, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH me AS MATERIALIZED (
+	SELECT s.product_key, p.brand,
+		ARRAY(SELECT DISTINCT w FROM regexp_split_to_table(lower(p.title), '[^[:alnum:]]+') w WHERE w <> '') AS words
+	FROM ecauto_data.seen_sku s LEFT JOIN ecauto_data.seen_product p ON p.key = s.product_key
+	WHERE s.key = $1
+), category AS MATERIALIZED (
+	-- what few products share tells more
+	SELECT c.category, 1 / ln(2 + count(*)::float8) AS weight
+	FROM ecauto_data.category_product c WHERE c.category = ANY ($2) GROUP BY c.category
+), near AS MATERIALIZED (
+	SELECT c.product, sum(g.weight) / (SELECT sum(weight) FROM category) AS share
+	FROM category g JOIN ecauto_data.category_product c ON c.category = g.category GROUP BY c.product
+), alike AS (
+	SELECT p.key AS product, coalesce(n.share, 0) AS category, coalesce((p.brand = m.brand)::int, 0) AS brand,
+		coalesce((SELECT count(*) FILTER (WHERE w = ANY (m.words))::float8
+			/ nullif(cardinality(m.words) + count(*) FILTER (WHERE NOT w = ANY (m.words)), 0)
+		FROM (SELECT DISTINCT w FROM regexp_split_to_table(lower(p.title), '[^[:alnum:]]+') w WHERE w <> '') x), 0) AS title
+	FROM me m CROSS JOIN ecauto_data.seen_product p LEFT JOIN near n ON n.product = p.key
+	WHERE p.key <> m.product_key AND coalesce(p.active, true)
+)
+SELECT s.key, a.score, CASE WHEN a.category > 0 THEN 'in the same category' WHEN a.brand > 0 THEN 'of the same brand' ELSE 'alike by title' END
+FROM (SELECT l.*, 0.5 * l.category + 0.2 * l.brand + 0.3 * l.title AS score FROM alike l) a
+JOIN LATERAL (SELECT s.key FROM ecauto_data.seen_sku s WHERE s.product_key = a.product ORDER BY s.key) s ON true
+WHERE a.score > 0
+ORDER BY a.score DESC, s.key LIMIT $3
+$$;
+COMMENT ON FUNCTION ecauto.recommend_alike(text, text[], integer) IS
+'skus of other products that are like one (key) which is in these categories: half of the score, from 0 to 1, is for shared categories, small ones more, a fifth for the brand, the rest for words of the title; sold out or not; reads all products; needs SELECT on ecauto_data.seen_sku, seen_product and category_product';
+
+CREATE OR REPLACE FUNCTION ecauto.set_consumable(sku text, consumable boolean DEFAULT true)
+RETURNS boolean
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF consumable THEN
+		INSERT INTO ecauto_data.recommend_consumable AS c (sku) VALUES ($1) ON CONFLICT DO NOTHING;
+	ELSE
+		DELETE FROM ecauto_data.recommend_consumable c WHERE c.sku = $1;
+	END IF;
+	RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION ecauto.set_consumable(text, boolean) IS
+'says whether ecauto.recommend() may name a sku (key) to those who have bought it already; false if that was so before; for operators';
+REVOKE ALL ON FUNCTION ecauto.set_consumable(text, boolean) FROM PUBLIC;
