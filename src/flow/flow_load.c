@@ -3,15 +3,18 @@
  * flow_load.c
  *		Flows as they are stored, parsed once a backend.
  *
- * A version is never changed, so what was parsed of it stays valid; only
- * conditions that are not self-contained are checked anew when they are used
- * (flow_scope.c).  The table's OID is part of the key, since a state that was
+ * A version is never changed, so what was parsed of it stays valid, unless
+ * the transaction that made it is rolled back: the next version has its number
+ * then, so what is read of an own uncommitted version is forgotten with it.
+ * Only conditions that are not self-contained are checked anew when they are
+ * used (flow_scope.c).  The table's OID is part of the key, since a state that was
  * dropped and set up again numbers its flows from 1.
  *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
 
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "executor/spi.h"
 #include "miscadmin.h"
@@ -36,18 +39,71 @@ typedef struct FlowEntry
 {
 	FlowKey		key;			/* hash key, must be first */
 	EcFlow	   *flow;
+	bool		uncommitted;	/* its transaction is the current one */
 } FlowEntry;
 
 static HTAB *flows = NULL;
 static MemoryContext flow_context = NULL;
+static bool any_uncommitted = false;
+
+/*
+ * The end of a transaction settles what its versions are.  After a rollback
+ * their entries go, and what was parsed stays until ec_flow_load_trim(): with
+ * a subtransaction, somebody up the stack may hold it.
+ */
+static void
+flows_settle(bool commit)
+{
+	HASH_SEQ_STATUS scan;
+	FlowEntry  *entry;
+
+	if (!any_uncommitted)
+		return;
+	any_uncommitted = false;
+	if (flows == NULL)
+		return;
+	hash_seq_init(&scan, flows);
+	while ((entry = hash_seq_search(&scan)) != NULL)
+	{
+		if (!entry->uncommitted)
+			continue;
+		entry->uncommitted = false;
+		if (!commit)
+			(void) hash_search(flows, &entry->key, HASH_REMOVE, NULL);
+	}
+}
+
+static void
+xact_callback(XactEvent event, void *arg)
+{
+	if (event == XACT_EVENT_COMMIT || event == XACT_EVENT_PARALLEL_COMMIT)
+		flows_settle(true);
+	else if (event == XACT_EVENT_ABORT || event == XACT_EVENT_PARALLEL_ABORT || event == XACT_EVENT_PREPARE)
+		flows_settle(false);
+}
+
+/* What the transaction around it made is read once more; that does no harm. */
+static void
+subxact_callback(SubXactEvent event, SubTransactionId me, SubTransactionId parent, void *arg)
+{
+	if (event == SUBXACT_EVENT_ABORT_SUB)
+		flows_settle(false);
+}
 
 static HTAB *
 flows_table(void)
 {
+	static bool registered = false;
 	HASHCTL		ctl = {0};
 
 	if (flows != NULL)
 		return flows;
+	if (!registered)
+	{
+		RegisterXactCallback(xact_callback, NULL);
+		RegisterSubXactCallback(subxact_callback, NULL);
+		registered = true;
+	}
 	flow_context = AllocSetContextCreate(TopMemoryContext, "ecauto flows", ALLOCSET_DEFAULT_SIZES);
 	ctl.keysize = sizeof(FlowKey);
 	ctl.entrysize = sizeof(FlowEntry);
@@ -84,6 +140,7 @@ ec_flow_load(int32 id, int32 version)
 	Datum		args[2];
 	Datum		definition;
 	bool		isnull;
+	bool		uncommitted;
 	EcAs		as;
 
 	memset(&key, 0, sizeof(key));
@@ -103,8 +160,14 @@ ec_flow_load(int32 id, int32 version)
 		/* what is compiled is freed by whoever compiles it again */
 		flow->condition.compiled = flow->exit_if.compiled = false;
 		flow->condition.sql = flow->condition.operands = flow->exit_if.sql = flow->exit_if.operands = NULL;
+		key.id = -id;
+		entry = hash_search(flows, &key, HASH_FIND, NULL);
+		uncommitted = entry == NULL || entry->uncommitted;
+		key.id = id;
 		entry = hash_search(flows, &key, HASH_ENTER, NULL);
 		entry->flow = flow;
+		entry->uncommitted = uncommitted;
+		any_uncommitted = any_uncommitted || uncommitted;
 		return flow;
 	}
 
@@ -113,7 +176,7 @@ ec_flow_load(int32 id, int32 version)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan("SELECT f.name, v.definition, v.definer FROM ecauto_data.flow f "
+	if (SPI_execute_plan(ec_plan("SELECT f.name, v.definition, v.definer, v.xmin FROM ecauto_data.flow f "
 								 "JOIN ecauto_data.flow_version v ON v.flow = f.id WHERE f.id = $1 AND v.version = $2",
 								 2, types), args, NULL, false, 0) != SPI_OK_SELECT)
 		elog(ERROR, "could not load a flow");
@@ -123,6 +186,9 @@ ec_flow_load(int32 id, int32 version)
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("version %d of flow %d does not exist", version, id)));
 	definition = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+
+	uncommitted = TransactionIdIsCurrentTransactionId(
+		DatumGetTransactionId(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull)));
 
 	context = AllocSetContextCreate(CurrentMemoryContext, "ecauto flow", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);
@@ -137,6 +203,8 @@ ec_flow_load(int32 id, int32 version)
 
 	entry = hash_search(flows, &key, HASH_ENTER, NULL);
 	entry->flow = flow;
+	entry->uncommitted = uncommitted;
+	any_uncommitted = any_uncommitted || uncommitted;
 	return flow;
 }
 

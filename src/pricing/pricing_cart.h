@@ -379,6 +379,7 @@ extern void ec_cart_rank(EcCart *cart);
 extern void ec_word_from_json(EcWord *word, const JsonbValue *value);
 extern void ec_words_from_json(EcWords *words, JsonbContainer *array);
 extern void ec_words_sort(EcWords *words);
+extern void ec_cart_other_sku_names(EcWords *skus);
 extern JsonbValue *ec_json_field(JsonbContainer *object, const char *key, JsonbValue *value);
 
 /* ---- pricing_cart.c ---- */

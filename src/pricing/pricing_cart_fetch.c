@@ -346,12 +346,7 @@ ec_cart_in_segment(EcCart *cart, const EcWords *segments)
 	return found;
 }
 
-/* ---- attributes ---- */
-
-static const char *const sku_sql =
-	"SELECT g.n, s.product_key, p.brand FROM pg_catalog.unnest($1) WITH ORDINALITY g (sku, n)"
-	" JOIN ecauto_data.seen_sku s ON s.key = g.sku"
-	" LEFT JOIN ecauto_data.seen_product p ON p.key = s.product_key";
+/* ---- names of skus ---- */
 
 static void
 set_word(EcWord *word, uint64 row, int column, MemoryContext context)
@@ -367,6 +362,63 @@ set_word(EcWord *word, uint64 row, int column, MemoryContext context)
 	word->len = strlen(word->data);
 	MemoryContextSwitchTo(old);
 }
+
+static const char *const other_names_sql =
+	"SELECT DISTINCT o.name FROM pg_catalog.unnest($1) g (name) CROSS JOIN LATERAL ("
+	"SELECT s.sku AS name FROM ecauto_data.seen_sku s WHERE s.key = g.name AND s.sku <> s.key"
+	" AND NOT EXISTS (SELECT FROM ecauto_data.seen_sku k WHERE k.key = s.sku)"
+	" UNION ALL SELECT s.key FROM ecauto_data.seen_sku s WHERE s.sku = g.name"
+	" AND NOT EXISTS (SELECT FROM ecauto_data.seen_sku k WHERE k.key = g.name)) o";
+
+/*
+ * A sku is named by its key, else by its code, and a line of a cart may have
+ * either, so the other names of skus go on the list, too; a name that is
+ * another sku's key is that one's.  Skus as the last tick saw them: when there
+ * are new ones, ec_promotion_tick() lets promotions be read again.
+ */
+void
+ec_cart_other_sku_names(EcWords *skus)
+{
+	static const Oid types[] = {TEXTARRAYOID};
+	MemoryContext caller = CurrentMemoryContext;
+	Datum	   *names;
+	Datum		value;
+	uint64		n;
+
+	if (skus->n == 0)
+		return;
+	names = palloc(sizeof(Datum) * skus->n);
+	for (int i = 0; i < skus->n; i++)
+		names[i] = word_datum(&skus->words[i]);
+	value = text_array(names, skus->n);
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	n = ask(other_names_sql, 1, types, &value, NULL);
+	if (n > 0)
+	{
+		EcWord	   *words = MemoryContextAlloc(caller, sizeof(EcWord) * (skus->n + n));
+
+		memcpy(words, skus->words, sizeof(EcWord) * skus->n);
+		skus->words = words;
+	}
+	for (uint64 i = 0; i < n; i++)
+	{
+		EcWord	   *word = &skus->words[skus->n++];
+
+		word->data = NULL;
+		set_word(word, i, 1, caller);
+	}
+	SPI_finish();
+	ec_words_sort(skus);
+}
+
+/* ---- attributes ---- */
+
+static const char *const sku_sql =
+	"SELECT g.n, s.product_key, p.brand FROM pg_catalog.unnest($1) WITH ORDINALITY g (sku, n)"
+	" CROSS JOIN LATERAL (SELECT k.product_key FROM ecauto_data.seen_sku k WHERE k.key = g.sku"
+	"  UNION ALL (SELECT k.product_key FROM ecauto_data.seen_sku k WHERE k.sku = g.sku ORDER BY k.key LIMIT 1) LIMIT 1) s"
+	" LEFT JOIN ecauto_data.seen_product p ON p.key = s.product_key";
 
 static void
 words_add(EcWords *words, Datum key)

@@ -127,7 +127,7 @@ static void
 load(void)
 {
 	MemoryContext caller = CurrentMemoryContext;
-	MemoryContext context = AllocSetContextCreate(TopMemoryContext, "ecauto promotions", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext context = AllocSetContextCreate(caller, "ecauto promotions", ALLOCSET_DEFAULT_SIZES);
 	EcPromotions *promotions = MemoryContextAllocZero(context, sizeof(EcPromotions));
 	uint64		before;
 	int			n;
@@ -195,6 +195,7 @@ load(void)
 		stale_contexts = lappend(stale_contexts, current_context);
 	}
 	MemoryContextSwitchTo(caller);
+	MemoryContextSetParent(context, TopMemoryContext);
 	current_context = context;
 	current = promotions;
 	for_this_xact = IsolationUsesXactSnapshot();

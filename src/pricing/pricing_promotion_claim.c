@@ -250,6 +250,11 @@ ec_promotion_check_claim(const EcPromotion *promotion, const EcPromotions *other
 				 errdetail("Promotion \"%s\" advertises " INT64_FORMAT " reduced prices.",
 						   promotion->name, claim.prices),
 				 errhint("Nothing may be claimed of prices whose history is not known; see ecauto.prior_price().")));
+	if (claim.prices == 0)
+		ereport(WARNING,
+				(errmsg("promotion \"%s\" advertises a reduction of no price that is known", promotion->name),
+				 errdetail("Nothing in its scope has a base price, so nothing was compared."),
+				 errhint("Look for a misspelt sku, brand or category, or run ecauto.tick() if they are new.")));
 	if (claim.wrong == 0)
 		return;
 	more = claim.wrong > 1 ? psprintf(" So it is with " INT64_FORMAT " prices.", claim.wrong) : "";

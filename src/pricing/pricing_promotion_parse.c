@@ -99,7 +99,20 @@ field(const Reader *reader, const char *key)
 	return (value == NULL || value->type == jbvNull) ? NULL : value;
 }
 
-/* Refuse keys that are not known, with the nearest that is. */
+/* What others call it, where the letters do not tell. */
+static const char *const other_words[][2] = {
+	{"starts", "from"}, {"starts_at", "from"}, {"start", "from"}, {"valid_from", "from"}, {"begins", "from"},
+	{"ends", "until"}, {"ends_at", "until"}, {"end", "until"}, {"valid_until", "until"}, {"to", "until"},
+	{"if", "when"}, {"condition", "when"}, {"scope", "where"},
+	{"sku", "skus"}, {"product", "products"}, {"category", "categories"}, {"brand", "brands"}, {"tag", "tags"},
+	{"segment", "segments"}, {"channel", "channels"}, {"customer", "customers"},
+	{"percent_off", "percent"}, {"discount", "percent"}, {"fixed", "amount"}, {"amount_off", "amount"},
+	{"fixed_price", "price"}, {"free_shipping", "shipping"}, {"threshold", "min_total"}, {"min_amount", "min_total"},
+	{"min_subtotal", "min_total"}, {"quantity", "qty"}, {"buy_x_get_y", "buy"}, {"max_uses", "budget"}, {"uses", "budget"},
+	{"enabled", "active"}, {"zone", "timezone"}, {"per_customer", "uses_per_customer"}
+};
+
+/* Refuse keys that are not known, with the one that was meant. */
 static void
 check_keys(const Reader *reader, int n, const char *const *known)
 {
@@ -124,6 +137,10 @@ check_keys(const Reader *reader, int n, const char *const *known)
 			StringInfoData all;
 
 			nearest = ec_expr_nearest(name, n, known);
+			for (int i = 0; i < lengthof(other_words); i++)
+				for (int j = 0; j < n && strcmp(name, other_words[i][0]) == 0; j++)
+					if (strcmp(known[j], other_words[i][1]) == 0)
+						nearest = known[j];
 			initStringInfo(&all);
 			for (int i = 0; i < n; i++)
 				appendStringInfo(&all, "%s%s", i > 0 ? ", " : "", known[i]);
@@ -267,6 +284,7 @@ read_target(const Reader *reader, EcTarget *target)
 
 	memset(target, 0, sizeof(EcTarget));
 	words_of(reader, "skus", &target->skus);
+	ec_cart_other_sku_names(&target->skus);
 	words_of(reader, "products", &target->products);
 	words_of(reader, "categories", &target->categories);
 	words_of(reader, "brands", &target->brands);

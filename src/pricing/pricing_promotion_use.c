@@ -483,6 +483,10 @@ static const char *const cancelled_sql =
 	" JOIN ecauto_data.promotion_use u ON u.order_key = e.key AND u.returned_at IS NULL"
 	" WHERE e.kind = 'order.cancelled'";
 
+/* promotions name skus by key or code, and were read when these were not there */
+static const char *const skus_sql =
+	"SELECT FROM " EC_EVENTS_OF_TICK " e WHERE e.kind = 'sku.created' LIMIT 1";
+
 /* A cancelled order gives back what it used. */
 void
 ec_promotion_tick(EcTick *tick)
@@ -502,6 +506,8 @@ ec_promotion_tick(EcTick *tick)
 	orders = MemoryContextAlloc(caller, sizeof(char *) * (n + 1));
 	for (uint64 i = 0; i < n; i++)
 		orders[i] = MemoryContextStrdup(caller, SPI_getvalue(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1));
+	if (ec_use_run(skus_sql, EC_EVENTS_OF_TICK_ARGS, ec_event_tick_types, args, NULL))
+		ec_promotions_changed();
 	SPI_finish();
 	for (uint64 i = 0; i < n; i++)
 		(void) ec_use_return(orders[i], NULL, NULL);

@@ -2,7 +2,7 @@
 BEGIN;
 \ir ../event/shop.psql
 SELECT ecauto.tick() \g /dev/null
-SELECT plan(102);
+SELECT plan(104);
 CREATE SERVER erp FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:9/erp');
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:9', sender 'Shop <shop@shop.example>');
 SELECT ecauto.create_template('cart_reminder', 'Your cart', '<p>Dear {{customer.first_name}}: {{#cart.lines}}{{qty}} {{title}}{{/cart.lines}}</p>') \g /dev/null
@@ -153,6 +153,15 @@ SELECT throws_ok($$ SELECT ecauto.enable_flow('nope') $$, '42704', 'flow "nope" 
 SELECT throws_ok($$ SELECT ecauto.register_action('tag', 'act(jsonb)') $$, '42939', 'action "tag" is built in', 'an action that is built in');
 SELECT throws_ok($$ SELECT ecauto.register_action('wait', 'act(jsonb)') $$, '42939', '"wait" is a step, not the name of an action', 'a step');
 SELECT throws_ok($$ SELECT ecauto.register_action('bad', 'length(text)') $$, '42P13', 'function length(text) cannot be an action', 'a function of something else');
+
+-- ---- versions that were rolled back ----
+SELECT ecauto.create_flow('back', '{"on": "order.placed", "steps": [{"tag": {"order": "one"}}]}') \g /dev/null
+SAVEPOINT a;
+SELECT ecauto.create_flow('back', '{"on": "order.placed", "steps": [{"tag": {"order": "two"}}]}') \g /dev/null
+SELECT matches(ecauto.flow_diagram('back'), 'two', 'a version of this transaction');
+ROLLBACK TO a;
+SELECT ecauto.create_flow('back', '{"on": "order.placed", "steps": [{"tag": {"order": "three"}}]}') \g /dev/null
+SELECT matches(ecauto.flow_diagram('back'), 'three', 'is forgotten with it, though another gets its number');
 
 -- ---- rights ----
 CREATE ROLE clerk;

@@ -4,7 +4,7 @@ BEGIN;
 \ir ../event/shop.psql
 SET LOCAL ecauto.timezone = 'Europe/Warsaw';
 SET LOCAL ecauto.clock = '2026-03-01 12:00+00';
-SELECT plan(51);
+SELECT plan(61);
 
 -- ---- bad definitions ----
 CREATE FUNCTION pg_temp.refused(definition jsonb, message text, what text) RETURNS text LANGUAGE sql AS
@@ -83,6 +83,26 @@ SELECT throws_ok($$ SELECT ecauto.create_promotion('adv3', '{"percent": 30, "sku
 	'23514', 'promotion "adv3" claims 30.0%, but at most 12.5% may be claimed', 'a sale of ours counts, too: 35 after 40');
 SELECT lives_ok($$ SELECT ecauto.create_promotion('adv3', '{"percent": 30, "claim": 12.5, "skus": ["2"], "from": "2026-04-10 00:00"}') $$, 'as much as may be claimed');
 SELECT lives_ok($$ SELECT ecauto.create_promotion('adv4', '{"percent": 30, "skus": ["2"], "from": "2026-06-10 00:00", "until": "2026-06-11 00:00", "active": false, "advertised": true}') $$, 'one that is not active is not checked');
+
+-- ---- skus by key or by code ----
+SELECT throws_ok($$ SELECT ecauto.create_promotion('adv5', '{"price": 85, "skus": ["V1"], "currency": "EUR", "from": "2026-03-20 00:00", "advertised": true}') $$,
+	'23514', 'promotion "adv5" advertises a reduction that is none: at most 0.0% may be claimed', 'by its code a price is looked at, too');
+SELECT ecauto.drop_promotion(name) FROM ecauto_data.promotion WHERE dropped_at IS NULL \g /dev/null
+SELECT ecauto.create_promotion('code', '{"percent": 50, "skus": ["V2"]}'), ecauto.create_promotion('key', '{"percent": 50, "skus": ["3"]}'),
+	ecauto.create_promotion('product', '{"percent": 50, "products": ["4"]}'), ecauto.create_promotion('new', '{"percent": 50, "skus": ["V77"]}') \g /dev/null
+CREATE FUNCTION pg_temp.half(sku text) RETURNS boolean LANGUAGE sql AS
+$$ SELECT (ecauto.price_cart(jsonb_build_array(jsonb_build_object('sku', sku, 'qty', 1, 'unit_price', 10)), '{"currency": "EUR"}') ->> 'total')::numeric = 5 $$;
+SELECT ok(pg_temp.half('V2'), 'a promotion by code, a line by code');
+SELECT ok(pg_temp.half('2'), 'by key');
+SELECT ok(pg_temp.half('V3') AND pg_temp.half('3'), 'a promotion by key');
+SELECT ok(pg_temp.half('V4') AND pg_temp.half('4'), 'the product of a sku that is named by code');
+SELECT ok(NOT pg_temp.half('V5') AND NOT pg_temp.half('5'), 'and no other');
+SELECT is(ecauto.price_at('V2', 'EUR'), 25.00, 'price_at() says the same');
+SELECT ok(pg_temp.half('V77') AND NOT pg_temp.half('77'), 'a sku that is not there yet');
+INSERT INTO variant VALUES (77, 1, 'V77');
+SELECT ecauto.tick() \g /dev/null
+SELECT ok(pg_temp.half('V77') AND pg_temp.half('77'), 'is known by both when the tick saw it');
+SELECT pg_temp.refused('{"percent": 10, "valid_until": "2026-03-30 00:00"}', '"valid_until" of promotion "p" is not known', 'a word of others');
 
 SELECT * FROM finish();
 ROLLBACK;
