@@ -268,3 +268,24 @@ CREATE TABLE ecauto_data.purchase_receipt (
 );
 COMMENT ON TABLE ecauto_data.purchase_receipt IS
 	'deliveries of purchase orders; reference: of the delivery note, so that none is booked twice';
+
+-- Reservations: units set aside for somebody until a time.
+
+CREATE TABLE ecauto_data.reservation (
+	id bigserial PRIMARY KEY,
+	sku text COLLATE "C" NOT NULL,
+	units numeric NOT NULL CHECK (units > 0 AND units < 'Infinity'),
+	holder text COLLATE "C",
+	at timestamptz NOT NULL,
+	expires_at timestamptz NOT NULL,
+	UNIQUE (sku, holder)
+);
+COMMENT ON TABLE ecauto_data.reservation IS
+	'units of a sku that are set aside for a holder (NULL: nobody in particular) up to and including expires_at; what has expired is as if it were not there, and goes when the sku is reserved next';
+
+CREATE TABLE ecauto_data.reservation_sku (
+	sku text COLLATE "C" PRIMARY KEY,
+	turn bigint NOT NULL DEFAULT 1
+) WITH (fillfactor = 50);
+COMMENT ON TABLE ecauto_data.reservation_sku IS
+	'a row of each sku that was ever reserved; who reserves one changes its row, so that all others wait for the end of that transaction';

@@ -86,7 +86,8 @@ ecauto_reorder_point(PG_FUNCTION_ARGS)
 	double		a_day;
 	double		variance;
 
-	if (!(mean >= 0 && mean <= 1e15) || !(sd >= 0 && sd <= 1e15) || !(days >= 0 && days <= 1e6) || !(lead_sd >= 0 && lead_sd <= 1e6))
+	if (!(mean >= 0 && mean <= 1e15) || !(sd >= 0 && sd <= 1e15) ||
+		!(days >= 0 && days <= 1e6) || !(lead_sd >= 0 && lead_sd <= 1e6))
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("mean, deviations and days must be finite numbers and not negative")));
