@@ -41,13 +41,12 @@ static const char *const write_sql =
 	"INSERT INTO ecauto_data.consent AS l (contact_id, channel, purpose, action, at, wording, source, ip, request_id, recorded_by) "
 	"VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) RETURNING l.consent_id";
 
-/* $3: NULL for every purpose that was ever given */
+/* $3: NULL for every purpose that was ever given, or asked for and might be confirmed yet */
 static const char *const withdraw_sql =
 	"INSERT INTO ecauto_data.consent (contact_id, channel, purpose, action, at, source, recorded_by) "
 	"SELECT $1, $2, p.purpose, 'withdrawn', $4, $5, $6 "
 	"FROM (SELECT $3 AS purpose WHERE $3 IS NOT NULL UNION SELECT 'marketing' WHERE $3 IS NULL UNION "
-	"SELECT l.purpose FROM ecauto_data.consent l WHERE $3 IS NULL AND l.contact_id = $1 AND l.channel = $2 "
-	"AND l.action = 'granted') p "
+	"SELECT l.purpose FROM ecauto_data.consent l WHERE $3 IS NULL AND l.contact_id = $1 AND l.channel = $2) p "
 	/* what is withdrawn already need not be withdrawn again, unless the shop has said yes since */
 	"WHERE $7 OR (SELECT l.action FROM ecauto_data.consent l WHERE l.contact_id = $1 AND l.channel = $2 "
 	"AND l.purpose = p.purpose ORDER BY l.at DESC, l.consent_id DESC LIMIT 1) IS DISTINCT FROM 'withdrawn'";

@@ -59,7 +59,8 @@ static const char *const skip_waiting_sql =
 
 static const char *const unsent_sql =
 	"SELECT array_agg(DISTINCT o.id) FROM ecauto_data.campaign_mail m "
-	"JOIN ecauto_data.outbox o ON o.id = m.message_id "
+	/* the key of a mail about an order may have been used for an offer once more: the mail is the first still */
+	"JOIN ecauto_data.outbox o ON o.id = m.message_id AND o.purpose <> 'transactional' "
 	"WHERE m.contact_id = $1 AND ($2 IS NULL OR m.channel = $2) AND ($3 IS NULL OR m.purpose = $3)";
 
 static const char *const skip_sent_sql =

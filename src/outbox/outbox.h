@@ -260,6 +260,7 @@ typedef struct EcResult
 	int			nremaining;		/* EC_RETRY or EC_DEAD of a mail: recipients left; ... */
 	char	  **remaining;		/* ... 0: as many as before */
 	const char *refused;		/* EC_RETRY of a mail: recipients refused for good, or NULL */
+	bool		busy;			/* told by ec_outbox_settle(): not recorded, as others hold the row */
 } EcResult;
 
 /* in s: a lease without a settle ends after this plus the endpoint's timeout */
@@ -269,7 +270,7 @@ typedef struct EcResult
 #define EC_LEASED_BY_HAND (-1)
 
 extern List *ec_outbox_lease(EcLeaseWish *wishes, int nwishes, TimestampTz due, int lease_ms, int holder);
-extern void ec_outbox_settle(const EcResult *results, int nresults, int holder);
+extern void ec_outbox_settle(EcResult *results, int nresults, int holder);
 extern bool ec_outbox_gives_up(int max_attempts, int64 give_up_after, int attempts, int64 age);
 extern TimestampTz ec_outbox_next_due(void);
 extern int64 ec_outbox_expire(void);

@@ -48,7 +48,8 @@ static const char *const holders_sql =
 
 static const char *const reclaim_sql =
 	"UPDATE ecauto_data.outbox o SET lease_until = '-infinity', leased_by = 0 "
-	"WHERE o.lease_until > $1 AND o.leased_by = ANY ($2)";
+	"WHERE o.id = ANY (ARRAY(SELECT l.id FROM ecauto_data.outbox l "
+	"WHERE l.lease_until > $1 AND l.leased_by = ANY ($2) FOR UPDATE SKIP LOCKED))";
 
 static const char *const paused_sql =
 	"SELECT p.endpoint FROM ecauto_data.outbox_pause p";

@@ -10,6 +10,10 @@
  * A result tells where the lease put the row, so usually no index is needed
  * to find it.
  *
+ * Rows that an open transaction holds, of somebody who has just unsubscribed
+ * for instance, are not waited for: what came of all other messages would wait
+ * with them, and everything else that the process does.
+ *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
@@ -21,6 +25,7 @@
 #include "access/skey.h"
 #include "access/stratnum.h"
 #include "access/tableam.h"
+#include "access/xact.h"
 #include "catalog/pg_type.h"
 #include "miscadmin.h"
 #include "storage/bufmgr.h"
@@ -43,7 +48,8 @@ typedef struct Settle
 	EcRows		outbox;
 	EcRows		history;		/* this week's partition */
 	bool		history_open;
-	TupleTableSlot *row;
+	TupleTableSlot *found;		/* as our snapshot shows it */
+	TupleTableSlot *row;		/* as it is, once it is locked */
 	Relation	ids;			/* primary key of the outbox */
 	BlockNumber blocks;			/* of the outbox */
 	Snapshot	snapshot;
@@ -51,36 +57,49 @@ typedef struct Settle
 	MemoryContext context;		/* of all of it */
 } Settle;
 
-/* Put the message's row into settle->row; false if it is gone. */
+/* Put the message's row into settle->found; false if it is gone. */
 static bool
 find_row(Settle *settle, const EcResult *result)
 {
 	ItemPointerData tid = result->tid;
 	ScanKeyData key;
 	IndexScanDesc scan;
+	bool		isnull;
 	bool		found;
 
 	if (ItemPointerIsValid(&tid) && ItemPointerGetBlockNumber(&tid) < settle->blocks &&
-		table_tuple_fetch_row_version(settle->outbox.relation, &tid, settle->snapshot, settle->row))
-	{
-		slot_getallattrs(settle->row);
-		if (DatumGetInt64(settle->row->tts_values[OUTBOX_ID]) == result->id)
-			return true;
-	}
-	ExecClearTuple(settle->row);
+		table_tuple_fetch_row_version(settle->outbox.relation, &tid, settle->snapshot, settle->found) &&
+		DatumGetInt64(slot_getattr(settle->found, OUTBOX_ID + 1, &isnull)) == result->id)
+		return true;
+	ExecClearTuple(settle->found);
 	ScanKeyEntryInitialize(&key, 0, 1, BTEqualStrategyNumber, INT8OID, InvalidOid, F_INT8EQ,
 						   Int64GetDatum(result->id));
 	scan = ec_index_beginscan(settle->outbox.relation, settle->ids, settle->snapshot, 1);
 	index_rescan(scan, &key, 1, NULL, 0);
-	found = index_getnext_slot(scan, ForwardScanDirection, settle->row);
-	if (found)
-	{
-		/* beyond the end of the scan */
-		ExecMaterializeSlot(settle->row);
-		slot_getallattrs(settle->row);
-	}
+	found = index_getnext_slot(scan, ForwardScanDirection, settle->found);
 	index_endscan(scan);
 	return found;
+}
+
+/*
+ * Lock the row that was found, in settle->row.  False if it has ended
+ * meanwhile, or if others hold it, which the result tells.
+ */
+static bool
+lock_row(Settle *settle, EcResult *result)
+{
+	uint8		flags = IsolationUsesXactSnapshot() ? 0 : TUPLE_LOCK_FLAG_FIND_LAST_VERSION;
+	ItemPointerData tid = settle->found->tts_tid;
+	TM_FailureData failure;
+	TM_Result	locked = table_tuple_lock(settle->outbox.relation, &tid, settle->snapshot, settle->row,
+										  GetCurrentCommandId(true), LockTupleExclusive, LockWaitSkip,
+										  flags, &failure);
+
+	result->busy = (locked == TM_WouldBlock);
+	if (locked != TM_Ok)
+		return false;
+	slot_getallattrs(settle->row);
+	return true;
 }
 
 static Datum
@@ -193,12 +212,11 @@ settle_waiting(Settle *settle, const EcResult *result)
 
 /*
  * Record what came of messages that the holder leased, in the current
- * transaction.
- * Errors: serialization_failure-like ones if somebody takes a lease from us
- * at this very moment; then none of the results is recorded.
+ * transaction.  Results of messages that others have locked are not recorded,
+ * but marked as busy.
  */
 void
-ec_outbox_settle(const EcResult *results, int nresults, int holder)
+ec_outbox_settle(EcResult *results, int nresults, int holder)
 {
 	Settle		settle = {.now = ec_now()};
 	MemoryContext each;
@@ -213,6 +231,7 @@ ec_outbox_settle(const EcResult *results, int nresults, int holder)
 	settle.context = CurrentMemoryContext;
 	ec_rows_open(&settle.outbox, ec_state_relation("outbox", false), OUTBOX_COLUMNS, false);
 	settle.ids = index_open(ec_state_relation("outbox_pkey", false), RowExclusiveLock);
+	settle.found = table_slot_create(settle.outbox.relation, NULL);
 	settle.row = table_slot_create(settle.outbox.relation, NULL);
 	settle.blocks = RelationGetNumberOfBlocks(settle.outbox.relation);
 
@@ -220,10 +239,11 @@ ec_outbox_settle(const EcResult *results, int nresults, int holder)
 	before = MemoryContextSwitchTo(each);
 	for (int i = 0; i < nresults; i++)
 	{
-		const EcResult *result = &results[i];
+		EcResult   *result = &results[i];
 
 		CHECK_FOR_INTERRUPTS();
-		if (!find_row(&settle, result) ||
+		result->busy = false;
+		if (!find_row(&settle, result) || !lock_row(&settle, result) ||
 			(result->outcome != EC_DELIVERED &&
 			 DatumGetInt32(settle.row->tts_values[OUTBOX_LEASED_BY]) != holder))
 			continue;
@@ -236,6 +256,7 @@ ec_outbox_settle(const EcResult *results, int nresults, int holder)
 	MemoryContextSwitchTo(before);
 	MemoryContextDelete(each);
 
+	ExecDropSingleTupleTableSlot(settle.found);
 	ExecDropSingleTupleTableSlot(settle.row);
 	index_close(settle.ids, NoLock);
 	if (settle.history_open)

@@ -194,6 +194,7 @@ give_back(void *arg)
 void
 ec_delivery_leave(EcDelivery *delivery)
 {
+	ec_delivery_settle_busy(delivery);
 	(void) ec_delivery_settle(delivery);
 	(void) ec_delivery_count(delivery);
 	(void) ec_worker_transaction(give_back, delivery);
@@ -240,6 +241,8 @@ delivery_transact(EcDelivery *delivery)
 	if (now < delivery->error_until)
 		return;
 
+	if (now >= delivery->busy_until)
+		ec_delivery_settle_busy(delivery);
 	if (delivery->done.n > 0 &&
 		(delivery->done.n >= SETTLE_BATCH || delivery->inflight == 0 ||
 		 now - delivery->done_since >= SETTLE_DELAY))
@@ -316,6 +319,8 @@ delivery_wait(EcDelivery *delivery)
 	if (delivery->done.n > 0)
 		wait = sooner(wait, delivery->inflight == 0 ? 0
 					  : Max(delivery->done_since + SETTLE_DELAY - now, 0));
+	if (delivery->busy.n > 0)
+		wait = sooner(wait, Max(delivery->busy_until - now, 0));
 	if (delivery->uncounted)
 		wait = sooner(wait, Max(delivery->counted_at + EC_COUNT_INTERVAL - now, 0));
 	wait = sooner(wait, Max(delivery->look_at - now, 0));

@@ -75,6 +75,7 @@ struct EcJob
 	int			nremaining;
 	char	  **remaining;		/* point into rcpts */
 	char	   *refused;		/* mail: recipients refused for good, of one to be tried again */
+	bool		busy;			/* could not be settled, as others hold the row */
 };
 
 typedef struct EcJobList
@@ -129,6 +130,8 @@ struct EcDelivery
 	EcJobList	leased;			/* being made ready */
 	EcJobList	done;			/* to be settled */
 	int64		done_since;
+	EcJobList	busy;			/* done, too, but others hold their rows */
+	int64		busy_until;		/* us of ec_worker_clock(): when to try those again */
 	int			queued;			/* jobs in lanes */
 	int			inflight;
 	int			inflight_most;
@@ -168,6 +171,7 @@ extern void ec_delivery_finish(EcDelivery *delivery, EcJob *job, EcOutcome outco
 #define EC_COUNT_INTERVAL (USECS_PER_SEC / 10)
 
 extern bool ec_delivery_settle(EcDelivery *delivery);
+extern void ec_delivery_settle_busy(EcDelivery *delivery);
 extern bool ec_delivery_count(EcDelivery *delivery);
 
 /* ---- worker_lane.c ---- */

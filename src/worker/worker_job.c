@@ -212,6 +212,40 @@ make_request(EcJob *job, const EcMessage *message)
 								 signature(endpoint->hmac_secret, job->body ? job->body : "", job->len)));
 }
 
+/*
+ * Leave those recipients who have not got the mail yet.  They must be among
+ * those whom the payload names, since these were asked for their consent.
+ */
+static void
+keep_remaining(EcJob *job, ArrayType *remaining)
+{
+	int			nrcpts = job->nrcpts;
+	Datum	   *elements;
+	bool	   *nulls;
+	char	  **names;
+	int			n;
+
+	deconstruct_array(remaining, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &n);
+	names = palloc(sizeof(char *) * (n + 1));
+	for (int i = 0; i < n; i++)
+		names[i] = nulls[i] ? "" : TextDatumGetCString(elements[i]);
+	job->nrcpts = 0;
+	for (int i = 0; i < nrcpts; i++)
+	{
+		char	   *rcpt = job->rcpts[i];
+		bool		remains = false;
+
+		for (int j = 0; j < n && !remains; j++)
+			remains = strcmp(rcpt, names[j]) == 0;
+		if (remains)
+			job->rcpts[job->nrcpts++] = rcpt;
+	}
+	if (job->nrcpts == 0)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("none of the recipients who remain is a recipient of the mail")));
+}
+
 static void
 make_mail(EcJob *job, const EcMessage *message)
 {
@@ -230,16 +264,7 @@ make_mail(EcJob *job, const EcMessage *message)
 	job->body = mail.data;
 	job->len = mail.len;
 	if (message->remaining != NULL)
-	{
-		Datum	   *elements;
-		int			n;
-
-		deconstruct_array(message->remaining, TEXTOID, -1, false, TYPALIGN_INT, &elements, NULL, &n);
-		job->nrcpts = n;
-		job->rcpts = palloc(sizeof(char *) * Max(n, 1));
-		for (int i = 0; i < n; i++)
-			job->rcpts[i] = TextDatumGetCString(elements[i]);
-	}
+		keep_remaining(job, message->remaining);
 }
 
 /*

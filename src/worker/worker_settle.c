@@ -8,6 +8,10 @@
  * results are settled one by one, so that one that cannot be written does not
  * keep the others; its lease runs out, and it is tried again.
  *
+ * A message whose row an open transaction holds is kept, and settled when that
+ * has ended.  Only ecauto.deliver() does not wait: it may be called in that
+ * very transaction.
+ *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
@@ -20,6 +24,7 @@
 #include "worker/worker_delivery.h"
 
 #define ERROR_KEPT 1000			/* bytes of an error */
+#define BUSY_WAIT  (USECS_PER_SEC / 4)	/* until rows that others hold are tried again */
 
 /*
  * What another computer said, as text that the database can store: cut off at
@@ -172,16 +177,22 @@ settle_batch(void *arg)
 	for (EcLane *lane = delivery->lanes; lane != NULL; lane = lane->next)
 		memset(&lane->settling, 0, sizeof(EcTally));
 	for (EcJob *job = batch->first; i < batch->n; job = job->next, i++)
-	{
-		EcResult   *result = &results[i];
+		result_of(job, &results[i], now);
+	ec_outbox_settle(results, batch->n, MyProcPid);
 
-		result_of(job, result, now);
+	i = 0;
+	for (EcJob *job = batch->first; i < batch->n; job = job->next, i++)
+	{
+		const EcResult *result = &results[i];
+
+		job->busy = result->busy;
+		if (job->busy)
+			continue;
 		ec_tally_add(&job->lane->settling, result);
 		batch->count[result->outcome]++;
 		if (result->outcome == EC_RETRY && (batch->soonest < 0 || result->wait < batch->soonest))
 			batch->soonest = result->wait;
 	}
-	ec_outbox_settle(results, batch->n, MyProcPid);
 	batch->counted = batch->last || ec_worker_clock() - delivery->counted_at >= EC_COUNT_INTERVAL;
 	if (batch->counted)
 		write_counters(delivery);
@@ -206,6 +217,21 @@ batch_done(EcDelivery *delivery, const Batch *batch)
 		delivery->count[outcome] += batch->count[outcome];
 	if (batch->soonest >= 0)
 		delivery->next_due_at = Min(delivery->next_due_at, now + batch->soonest * 1000 + 1000);
+}
+
+/*
+ * Try again, with the next settle, what could not be settled because others
+ * held the row.
+ */
+void
+ec_delivery_settle_busy(EcDelivery *delivery)
+{
+	EcJob	   *job;
+
+	if (delivery->busy.n > 0 && delivery->done.n == 0)
+		delivery->done_since = ec_worker_clock();
+	while ((job = ec_jobs_shift(&delivery->busy)) != NULL)
+		ec_jobs_append(&delivery->done, job);
 }
 
 /*
@@ -239,12 +265,19 @@ ec_delivery_settle(EcDelivery *delivery)
 		{
 			EcJob	   *job = ec_jobs_shift(&delivery->done);
 
-			if (job->entity != NULL && ok)
+			if (job->target != NULL)
+				ec_target_release(delivery, job->target);
+			job->target = NULL;
+			if (ok && job->busy && !delivery->once)
+			{
+				ec_jobs_append(&delivery->busy, job);
+				delivery->busy_until = ec_worker_clock() + BUSY_WAIT;
+				continue;
+			}
+			if (job->entity != NULL && ok && !job->busy)
 				ec_lane_look_at(delivery, job->lane, job->entity);
 			else if (job->entity != NULL)
 				ec_lane_look_again(job->lane);
-			if (job->target != NULL)
-				ec_target_release(delivery, job->target);
 			ec_job_free(job);
 		}
 		for (EcLane *lane = delivery->lanes; ok && lane != NULL; lane = lane->next)

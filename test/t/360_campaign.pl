@@ -47,11 +47,41 @@ $sink->wait_for(smtp => 1, sub { $_->{rcpt}[0] eq 'bob@shop.example' });
 is(scalar(grep { $_->{rcpt}[0] eq 'cid@shop.example' } $sink->mails), 0, 'it never leaves, though the worker had it');
 ok(ec_wait($node, 'postgres', q{SELECT count(*) = 0 FROM ecauto_data.outbox}), 'the others do');
 
+my $id;
+
+# ---- who unsubscribes keeps his transaction open ----
+$sink->reset;
+$sink->fault('hang-dot');
+my $order = q{'{"subject": "Your order", "body": "b"}'};
+my $held = sql(q{SELECT ecauto.send_mail('dan@shop.example', 'offer', '{"n": 9}', 'marketing')});
+ok(ec_wait($node, 'postgres', q{SELECT count(*) = 1 FROM ecauto.messages('mail', 'leased')}), 'a mail is under way');
+my $click = $node->background_psql('postgres');
+$click->query_safe(q{BEGIN});
+is($click->query_safe(q{SELECT ecauto.withdraw_consent('dan@shop.example', 'email')}), '1', 'and taken back, in a transaction that stays open');
+$sink->fault('none');
+sql("SELECT ecauto.send_mail('eve\@shop.example', NULL, $order)");
+ok(scalar($sink->wait_for(smtp => 1, sub { $_->{rcpt}[0] eq 'eve@shop.example' })), 'other mail leaves meanwhile');
+ok(ec_wait($node, 'postgres', q{SELECT count(*) = 1 FROM ecauto_data.outbox_history WHERE payload ->> 'to' = 'eve@shop.example' AND state = 'delivered'}), 'and what came of it is written down');
+sql("SELECT ecauto.send_mail('eve\@shop.example', NULL, $order, key => 'again')");
+ok(ec_wait($node, 'postgres', q{SELECT count(*) = 1 FROM ecauto.messages('mail', 'delivered') WHERE key = 'again'}), 'again and again');
+$click->query_safe(q{ROLLBACK});
+$click->quit;
+ok(ec_wait($node, 'postgres', "SELECT state IN ('delivered', 'retry', 'dead') FROM ecauto.message($held)"), 'then what came of the one that was held');
+sql(q{UPDATE ecauto_data.outbox SET next_at = now()});
+ok(ec_wait($node, 'postgres', q{SELECT count(*) = 0 FROM ecauto_data.outbox}), 'nothing is left');
+
+# ---- recipients that the payload does not name ----
+$id = sql(q{INSERT INTO ecauto_data.outbox (next_at, created_at, queued_at, endpoint, sender, key, purpose, payload, remaining)
+	VALUES (now(), now(), now(), 'mail', current_user, 'hidden', 'marketing',
+		'{"to": "dan@shop.example", "subject": "s", "text": "t"}', '{zoe@shop.example}') RETURNING id});
+ok(ec_wait($node, 'postgres', "SELECT state = 'dead' AND last_error ~ 'none of the recipients' FROM ecauto.message($id)"), 'get nothing');
+sql("DELETE FROM ecauto_data.outbox_history WHERE id = $id");
+
 # ---- the shop changes its mind without telling us ----
 sql(q{CREATE TABLE newsletter (email text, yes boolean, at timestamptz);
 	SELECT ecauto.bind_role('consent', $$ SELECT email, 'email' AS channel, yes AS granted, at FROM public.newsletter $$);
 	SELECT ecauto.pause_endpoint('mail')});
-my $id = sql(q{SELECT ecauto.send_mail('eve@shop.example', 'offer', '{"n": 5}', 'marketing')});
+$id = sql(q{SELECT ecauto.send_mail('eve@shop.example', 'offer', '{"n": 5}', 'marketing')});
 sql(q{INSERT INTO newsletter VALUES ('Eve@Shop.example', false, clock_timestamp()); SELECT ecauto.resume_endpoint('mail')});
 ok(ec_wait($node, 'postgres', "SELECT state = 'cancelled' AND last_error = 'no_consent' FROM ecauto.message($id)"), 'consent is asked about again before sending');
 is(sql("SELECT state, reason FROM ecauto_data.campaign_mail WHERE message_id = $id"), 'skipped|no_consent', 'and what was decided says so');

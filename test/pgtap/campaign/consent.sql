@@ -1,6 +1,6 @@
 -- Mail that needs consent goes to those alone who have given it, and not to those who have withdrawn it.
 BEGIN;
-SELECT plan(73);
+SELECT plan(77);
 
 CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:9', sender 'Shop <shop@shop.example>');
 SET LOCAL ecauto.mail_endpoint = 'mail';
@@ -28,9 +28,10 @@ SELECT ok(ecauto.confirm_consent(:'token2'), 'a new request subscribes again');
 SELECT ok(ecauto.confirm_consent(:'token2'), 'confirming twice is confirming once');
 SELECT is((SELECT count(*) FROM ecauto.consents('ann@shop.example') WHERE action = 'granted'), 2::bigint, 'and writes nothing');
 SELECT ok(ecauto.confirm_consent(:'token'), 'an old token tells what holds');
-SELECT ecauto.request_consent('ann@shop.example', 'email', 'news') AS token3 \gset
+SELECT ecauto.request_consent('ann@shop.example', 'email', 'news') \g /dev/null
 SELECT ecauto.withdraw_consent('ann@shop.example', 'email') \g /dev/null
-SELECT is((SELECT array_agg(purpose ORDER BY purpose) FROM ecauto.consents('ann@shop.example') WHERE action = 'withdrawn' AND at = '2026-03-01 12:00+00'), '{marketing,marketing}', 'without a purpose all that was given is withdrawn');
+SELECT is((SELECT array_agg(purpose ORDER BY purpose) FROM ecauto.consents('ann@shop.example') WHERE action = 'withdrawn' AND at = '2026-03-01 12:00+00'), '{marketing,marketing,news}', 'without a purpose all that was given or asked for is withdrawn');
+SELECT ecauto.request_consent('ann@shop.example', 'email', 'news') AS token3 \gset
 SET LOCAL ecauto.clock = '2026-03-08 12:00:01+00';
 SELECT throws_ok(format('SELECT ecauto.confirm_consent(%L)', :'token3'), '22023', 'the request for consent has expired', 'a request can be confirmed for a week');
 SELECT is(ecauto.confirm_consent(:'token2'), false, 'one that was withdrawn since stays so');
@@ -115,6 +116,18 @@ SELECT throws_ok($$ EXECUTE marketing('imp@shop.example') $$, '23514', 'address 
 SELECT lives_ok($$ SELECT ecauto.send_mail('imp@shop.example', 'x', '{"subject": "s", "body": "b"}') $$, 'not for transactional mail');
 SELECT ok(ecauto.unsuppress_address('imp@shop.example') AND NOT ecauto.unsuppress_address('imp@shop.example') AND ecauto.may_send('imp@shop.example', 'email', 'marketing'), 'until it is ended');
 SELECT throws_ok($$ SELECT ecauto.suppress_address('imp@shop.example', 'whim') $$, '22023', 'there is no reason "whim" to suppress an address');
+
+-- ---- what was asked for and not confirmed yet ends with everything else ----
+SELECT ecauto.request_consent('pia@shop.example', 'email', 'news') AS news \gset
+SELECT ok(ecauto.unsubscribe(ecauto.unsubscribe_token('pia@shop.example')), 'somebody unsubscribes before confirming a request');
+SELECT is(ecauto.confirm_consent(:'news'), false, 'whose token does not subscribe again, whatever its purpose');
+
+-- ---- one key for a mail about an order and an offer ----
+SELECT ecauto.grant_consent('pia@shop.example', 'email', 'marketing') \g /dev/null
+SELECT ecauto.send_mail('pia@shop.example', NULL, '{"subject": "s", "body": "b"}', key => 'order:1') AS mail \gset
+SELECT is(ecauto.send_mail('pia@shop.example', NULL, '{"subject": "s", "body": "b"}', 'marketing', 'order:1'), :mail::bigint, 'is one mail');
+SELECT ecauto.unsubscribe(ecauto.unsubscribe_token('pia@shop.example')) \g /dev/null
+SELECT is((ecauto.message(:mail)).state, 'queued', 'which unsubscribing does not take back');
 
 -- ---- erasure ----
 SELECT ecauto.grant_consent('eve@shop.example', 'email', 'marketing', 'v1', 'form', '10.9.9.9') \g /dev/null
