@@ -122,3 +122,64 @@ $$;
 COMMENT ON FUNCTION ecauto.predict_clv(integer) IS
 'of each customer with an order, now and by the model that ecauto.fit_clv() kept last: probability that he still is a customer, orders expected within so many days and their value in the main currency, probability that he orders at all within them, 1 - p_alive as churn risk, what an order of his is worth, and when he orders next if he still is a customer (as likely earlier as later; NULL: not within a hundred years); error before the first fit_clv(); for operators';
 REVOKE ALL ON FUNCTION ecauto.predict_clv(integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.evaluate_clv(days integer DEFAULT 90)
+RETURNS TABLE (model text, params float8[], customers bigint, orders bigint, expected_orders float8, mean_error float8,
+	correlation float8, churn_auc float8)
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	until constant timestamptz := ecauto.now();
+	since constant timestamptz := ecauto.now() - days * interval '1 day';
+	prior float8;
+	ids text[];
+	x float8[];
+	tx float8[];
+	t float8[];
+	held float8[];
+BEGIN
+	IF days IS NULL OR days NOT BETWEEN 1 AND 3660 THEN
+		RAISE EXCEPTION 'days that are held out must be between 1 and 3660'
+			USING ERRCODE = 'invalid_parameter_value', DETAIL = format('They are %s.', coalesce(days::text, 'null'));
+	END IF;
+	SELECT CASE WHEN count(*) FILTER (WHERE c.orders_count > 1) < 100 THEN 10 ELSE 0 END,
+		array_agg((c.orders_count - 1)::float8 ORDER BY c.key), array_agg(extract(epoch FROM c.last_order_at - c.first_order_at)::float8 / 86400 ORDER BY c.key),
+		array_agg(extract(epoch FROM since - c.first_order_at)::float8 / 86400 ORDER BY c.key),
+		array_agg(coalesce(n.orders, 0)::float8 ORDER BY c.key)
+	INTO prior, x, tx, t, held
+	FROM ecauto.customer_facts(NULL, since) c
+	-- orders since then, of whoever they turned out to be
+	LEFT JOIN (SELECT coalesce(o.customer_key, f.key) AS key, count(*) AS orders
+		FROM ecauto_data.seen_order o LEFT JOIN ecauto_data.customer_fact f ON o.customer_key IS NULL AND f.guest_email = o.email
+		WHERE o.placed_at > since AND o.placed_at <= until AND NOT coalesce(o.cancelled, false) GROUP BY 1) n ON n.key = c.key
+	WHERE c.orders_count > 0;
+	IF x IS NULL THEN
+		RAISE EXCEPTION 'no customer has ordered before the days that are held out'
+			USING ERRCODE = 'object_not_in_prerequisite_state', DETAIL = format('They begin at %s.', since);
+	END IF;
+	RETURN QUERY
+	WITH f AS MATERIALIZED (
+		SELECT 'bgnbd' AS model, ARRAY[b.r, b.alpha, b.a, b.b] AS params FROM ecauto.bgnbd_fit(x, tx, t, prior) b
+		UNION ALL SELECT 'mbgnbd', ARRAY[b.r, b.alpha, b.a, b.b] FROM ecauto.mbgnbd_fit(x, tx, t, prior) b
+		UNION ALL SELECT 'paretonbd', ARRAY[b.r, b.alpha, b.s, b.beta] FROM ecauto.paretonbd_fit(x, tx, t, prior) b
+		UNION ALL SELECT 'rate x time', NULL),
+	p AS (
+		SELECT f.model, f.params, c.held,
+			CASE WHEN f.params IS NULL THEN coalesce((c.x + 1) / nullif(c.t, 0), 0) * days
+				ELSE ecauto.clv_expected_orders(f.model, f.params, c.x, c.tx, c.t, days) END AS orders,
+			CASE WHEN f.params IS NULL THEN c.tx - c.t ELSE ecauto.clv_p_alive(f.model, f.params, c.x, c.tx, c.t) END AS alive
+		FROM f CROSS JOIN unnest(x, tx, t, held) c (x, tx, t, held)),
+	k AS (
+		SELECT p.*, (rank() OVER (PARTITION BY p.model ORDER BY p.alive)
+			+ (count(*) OVER (PARTITION BY p.model, p.alive) - 1) / 2.0)::float8 AS place FROM p)
+	SELECT k.model, k.params, count(*), sum(k.held)::bigint, sum(k.orders), avg(abs(k.orders - k.held)), corr(k.orders, k.held),
+		(sum(k.place) FILTER (WHERE k.held > 0) - count(*) FILTER (WHERE k.held > 0) * (count(*) FILTER (WHERE k.held > 0) + 1) / 2.0)
+			/ nullif(count(*) FILTER (WHERE k.held > 0)::float8 * count(*) FILTER (WHERE k.held = 0), 0)
+	FROM k GROUP BY 1, 2 ORDER BY avg(abs(k.orders - k.held));
+END
+$$;
+COMMENT ON FUNCTION ecauto.evaluate_clv(integer) IS
+'how well lifetime value would have been predicted: models are fitted to what was known so many days ago and compared with what the customers of then ordered since, best first, beside everybody ordering on at his rate ("rate x time"); orders and what was expected in total, mean absolute error and correlation over customers, and churn_auc: how often a customer who came back was ranked above one who did not (.5: a coin; for "rate x time", by the time of the last order; NULL: all or none came); keeps nothing; error if nobody had ordered by then; for operators';
+REVOKE ALL ON FUNCTION ecauto.evaluate_clv(integer) FROM PUBLIC;

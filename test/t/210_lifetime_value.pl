@@ -71,4 +71,44 @@ is(sql(q{
 	SELECT (SELECT b::text FROM a, ecauto.bgnbd_fit(a.x, a.tx, a.t) b) = (SELECT b::text FROM f, ecauto.bgnbd_fit(f.x, f.tx, f.t) b)
 }), 't', 'shuffled customers, the same to the last digit');
 
+# ---- what was predicted for weeks that were held out ----
+SKIP:
+{
+	my $splits = ec_shared('data/splits') or skip 'the hold-out data is not at hand', 8;
+	sql(qq{
+		CREATE TABLE hold (id text, x float8, tx float8, t float8, held float8, m float8, vh float8, first float8);
+		COPY hold FROM PROGRAM 'gzip -dc $splits/cdnow_sample_calhold.csv.gz' WITH (FORMAT csv, HEADER);
+		ALTER TABLE hold ADD name text, ADD weeks float8;
+		UPDATE hold SET name = 'cdnow', weeks = 39;
+		COPY hold (id, x, tx, t, held, m, vh, first) FROM PROGRAM 'gzip -dc $splits/online_retail_calhold.csv.gz' WITH (FORMAT csv, HEADER);
+		UPDATE hold SET name = 'gifts', weeks = 100 / 7.0 WHERE name IS NULL;
+		CREATE TABLE predicted AS
+		WITH d AS (SELECT name, array_agg(x) AS x, array_agg(tx) AS tx, array_agg(t) AS t FROM hold GROUP BY 1),
+		f AS (SELECT name, 'bgnbd' AS model, ARRAY[r, alpha, a, b] AS p FROM d, ecauto.bgnbd_fit(d.x, d.tx, d.t)
+			UNION ALL SELECT name, 'mbgnbd', ARRAY[r, alpha, a, b] FROM d, ecauto.mbgnbd_fit(d.x, d.tx, d.t)
+			UNION ALL SELECT name, 'paretonbd', ARRAY[r, alpha, s, beta] FROM d, ecauto.paretonbd_fit(d.x, d.tx, d.t))
+		SELECT name, model, held, ecauto.clv_expected_orders(model, p, x, tx, t, weeks) AS orders,
+			ecauto.clv_p_alive(model, p, x, tx, t) AS alive FROM hold JOIN f USING (name);
+	});
+	my $judged = sub {
+		my ($name, $model) = @_;
+		return split /\|/, sql(qq{
+			WITH k AS (SELECT *, rank() OVER (ORDER BY alive) + (count(*) OVER (PARTITION BY alive) - 1) / 2.0 AS place,
+				held > 0 AS came FROM predicted WHERE name = '$name' AND model = '$model')
+			SELECT round(sum(orders)), sum(held), avg(abs(orders - held)), corr(orders, held),
+				(sum(place) FILTER (WHERE came) - count(*) FILTER (WHERE came) * (count(*) FILTER (WHERE came) + 1) / 2.0)
+				/ (count(*) FILTER (WHERE came)::float8 * count(*) FILTER (WHERE NOT came)) FROM k});
+	};
+	my ($orders, $held, $error, $correlation, $auc) = $judged->('cdnow', 'bgnbd');
+	is("$orders of $held", '1653 of 1882', 'BG/NBD: purchases predicted for 39 weeks');
+	cmp_ok(abs($error - .7855), '<', .0005, 'mean absolute error');
+	cmp_ok(abs($correlation - .626), '<', .0005, 'correlation');
+	cmp_ok(abs($auc - .316), '<', .0005, 'P(alive) ranks churn worse than a coin: never chosen');
+	cmp_ok(abs(($judged->('cdnow', 'mbgnbd'))[4] - .687), '<', .0005, 'MBG/NBD ranks it');
+	cmp_ok(abs(($judged->('cdnow', 'paretonbd'))[4] - .726), '<', .0005, 'Pareto/NBD ranks it best');
+	(undef, undef, $error, $correlation) = $judged->('gifts', 'bgnbd');
+	cmp_ok($error, '<', .9975, 'a gift shop: mean absolute error');
+	cmp_ok(abs($correlation - .804), '<', .001, 'correlation');
+}
+
 done_testing();

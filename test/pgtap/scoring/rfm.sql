@@ -1,7 +1,7 @@
 -- RFM scores are fair to equal values, and lifetime value is fitted to and predicted for the shop's customers.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(15);
+SELECT plan(26);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.clock = '2026-06-30 00:00+00';
 SELECT throws_ok('SELECT * FROM ecauto.predict_clv(30)', '55000', 'no model of purchases has been fitted', 'nothing to predict with');
@@ -32,6 +32,27 @@ SELECT ok((SELECT bool_and(p_alive BETWEEN 0 AND 1 AND p_buys <= p_alive AND exp
 	FROM ecauto.predict_clv(90)), 'what is predicted can be');
 SELECT is((SELECT count(*) FROM ecauto.predict_clv(90)), 200::bigint, 'for everybody');
 SELECT throws_ok('SELECT * FROM ecauto.predict_clv(0)', '22023', 'horizon must be between 1 and 3660 days', 'no horizon');
+
+-- ---- how good the predictions would have been ----
+SELECT is((SELECT array_agg(model ORDER BY model) FROM ecauto.evaluate_clv(20)), '{bgnbd,mbgnbd,paretonbd,rate x time}', 'three models and what is simplest');
+SELECT is((SELECT DISTINCT (customers, orders) FROM ecauto.evaluate_clv(20)),
+	(SELECT (count(*), sum((SELECT count(*) FROM orders o WHERE o.customer_id::text = c.key AND o.placed > '2026-06-10' AND NOT coalesce(o.cancelled, false)))::bigint)
+		FROM ecauto.customer_facts(NULL, '2026-06-10') c WHERE c.orders_count > 0), 'customers of then and their orders since');
+SELECT ok((SELECT bool_and(mean_error >= 0 AND correlation BETWEEN -1 AND 1 AND churn_auc BETWEEN 0 AND 1 AND expected_orders >= 0) FROM ecauto.evaluate_clv(20)), 'figures that can be');
+SELECT is((SELECT count(*) FROM ecauto_data.clv_model), 1::bigint, 'nothing is kept of it');
+SELECT throws_ok('SELECT * FROM ecauto.evaluate_clv(3000)', '55000', 'no customer has ordered before the days that are held out', 'before there were customers');
+
+-- ---- hours ----
+SET LOCAL ecauto.timezone = 'Europe/Warsaw';
+SELECT is((SELECT round(sum(share)::numeric, 9) FROM ecauto.customer_hours('7')), 1.0, 'shares are of one day');
+SELECT is(ecauto.best_hour('nobody'), 2, 'everybody orders at midnight in London''s summer, less one');
+UPDATE orders SET placed = date_trunc('day', placed) + interval '19 hours' WHERE customer_id = 9;
+SELECT news() \g /dev/null
+SELECT is((SELECT seen FROM ecauto.customer_hours('9') WHERE hour = 21), 5::bigint, 'who ordered five times at 21 by his clock');
+SELECT ok((SELECT share > 5 / 17.0 AND share < 1 FROM ecauto.customer_hours('9') WHERE hour = 21), 'is drawn to what everybody does');
+SELECT is(ecauto.best_hour('9'), 2, 'and five times do not outweigh it');
+SELECT ecauto.track('view', '9', at => '2026-06-28 19:30+00'::timestamptz + i * interval '1 minute') FROM generate_series(1, 20) i \g /dev/null
+SELECT is(ecauto.best_hour('9'), 21, 'many do');
 
 SELECT * FROM finish();
 ROLLBACK;
