@@ -90,3 +90,13 @@ END
 $$;
 COMMENT ON FUNCTION ecauto.setup() IS
 'creates the state in schema ecauto_data or brings it to the version of the extension, and returns that version; belongs to the caller, who needs CREATE on the database; does nothing if all is there';
+
+CREATE OR REPLACE FUNCTION ecauto.shop_timezone()
+RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT coalesce(nullif(current_setting('ecauto.timezone', true), ''), current_setting('TimeZone'))
+$$;
+COMMENT ON FUNCTION ecauto.shop_timezone() IS
+'name of the time zone in which the shop keeps its days and times of day: setting ecauto.timezone, else TimeZone';

@@ -50,7 +50,7 @@ RETURNS date
 LANGUAGE sql STABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT (coalesce($1, ecauto.now()) AT TIME ZONE current_setting('ecauto.timezone'))::date
+SELECT (coalesce($1, ecauto.now()) AT TIME ZONE ecauto.shop_timezone())::date
 $$;
 COMMENT ON FUNCTION ecauto.today(timestamptz) IS
 'the day of an instant (NULL: ecauto.now()) in the time zone of the shop, setting ecauto.timezone';
@@ -86,7 +86,7 @@ AS $$
 DECLARE
 	attached timestamptz;
 	known ecauto_data.demand_setting;
-	zone constant text := current_setting('ecauto.timezone');
+	zone constant text := ecauto.shop_timezone();
 	orders text[];
 	changed bigint;
 BEGIN
@@ -199,8 +199,8 @@ LANGUAGE sql STABLE PARALLEL SAFE ROWS 1000
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT o.sku, g.day::date, 'out of stock'
-FROM (SELECT s.sku, s.since AT TIME ZONE current_setting('ecauto.timezone') AS since,
-		coalesce(s.until, ecauto.now()) AT TIME ZONE current_setting('ecauto.timezone') AS until
+FROM (SELECT s.sku, s.since AT TIME ZONE ecauto.shop_timezone() AS since,
+		coalesce(s.until, ecauto.now()) AT TIME ZONE ecauto.shop_timezone() AS until
 	FROM ecauto_data.stock_out s WHERE skus IS NULL OR s.sku = ANY (skus)) o
 CROSS JOIN LATERAL generate_series(greatest(o.since::date, first_day)::timestamp,
 	least(o.until::date, last_day)::timestamp, interval '1 day') AS g (day)

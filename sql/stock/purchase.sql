@@ -51,7 +51,7 @@ DECLARE
 	p ecauto_data.purchase_order;
 	s ecauto_data.supplier;
 	ordered timestamptz;
-	zone constant text := current_setting('ecauto.timezone');
+	zone constant text := ecauto.shop_timezone();
 	payload jsonb;
 	mail record;
 	message bigint;

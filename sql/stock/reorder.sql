@@ -83,7 +83,7 @@ LANGUAGE sql VOLATILE ROWS 1000
 SET search_path = pg_catalog, pg_temp
 AS $$
 WITH t AS MATERIALIZED (
-	SELECT ecauto.today($1) AS day, current_setting('ecauto.timezone') AS zone,
+	SELECT ecauto.today($1) AS day, ecauto.shop_timezone() AS zone,
 		ARRAY(SELECT 'PO-' || p.id FROM ecauto_data.purchase_order p
 			WHERE p.state = 'sent' AND ecauto.today(p.ordered_at) >= ecauto.today($1)) AS fresh
 ), lead AS MATERIALIZED (

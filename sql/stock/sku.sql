@@ -167,7 +167,7 @@ BEGIN
 		FROM daily d WHERE d.observed_days >= 28 AND d.category <> '' GROUP BY 1
 	), fresh AS (
 		SELECT p.key FROM ecauto.role_rows('product') AS p (key text, created_at timestamptz)
-		WHERE p.created_at >= first_day::timestamp AT TIME ZONE current_setting('ecauto.timezone') - interval '60 days'
+		WHERE p.created_at >= first_day::timestamp AT TIME ZONE ecauto.shop_timezone() - interval '60 days'
 	), result AS (
 		SELECT d.sku, d.bucket_days, d.observations, d.method, d.class, d.error, d.sd, d.daily, d.mean, NULL AS borrowed
 		FROM daily d LEFT JOIN product p ON p.product = d.product LEFT JOIN category c ON c.category = d.category
