@@ -47,7 +47,9 @@ DECLARE
 BEGIN
 	SELECT f.enabled AND EXISTS (SELECT FROM pg_roles r WHERE r.rolname = v.definer) AS works, v.definition INTO stored
 	FROM ecauto_data.flow f JOIN ecauto_data.flow_version v ON v.flow = f.id AND v.version = f.version
-	WHERE f.name = ensure_flow.name;
+	WHERE f.name = ensure_flow.name
+	-- it stays as it is until we have committed what it is needed for
+	FOR KEY SHARE OF f;
 	IF stored.works THEN
 		RETURN;
 	END IF;
@@ -125,18 +127,19 @@ RETURNS boolean
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-	found_any boolean;
 BEGIN
 	DELETE FROM ecauto_data.stock_policy p
 	WHERE p.sku = drop_stock_policy.sku
 		OR p.sku IN (SELECT s.key FROM ecauto_data.seen_sku s WHERE s.sku = drop_stock_policy.sku);
-	found_any := FOUND;
-	IF found_any AND NOT EXISTS (SELECT FROM ecauto_data.stock_policy)
-		AND EXISTS (SELECT FROM ecauto_data.flow f WHERE f.name = 'stock policies') THEN
+	IF NOT FOUND THEN
+		RETURN false;
+	END IF;
+	-- waits for whoever is setting a policy, so that the next statement sees it
+	PERFORM FROM ecauto_data.flow f WHERE f.name = 'stock policies' FOR UPDATE;
+	IF FOUND AND NOT EXISTS (SELECT FROM ecauto_data.stock_policy) THEN
 		PERFORM ecauto.disable_flow('stock policies');
 	END IF;
-	RETURN found_any;
+	RETURN true;
 END
 $$;
 COMMENT ON FUNCTION ecauto.drop_stock_policy(text) IS
