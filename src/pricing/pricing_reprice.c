@@ -31,6 +31,9 @@
 PG_FUNCTION_INFO_V1(ecauto_explain_price);
 PG_FUNCTION_INFO_V1(ecauto_price_problems);
 
+/* prices whose conditions are evaluated at a time */
+#define BATCH_SIZE 1000
+
 /* currencies of which a second price of a sku is noticed */
 #define CURRENCIES_NOTICED 64
 
@@ -47,6 +50,14 @@ typedef struct Visiting
 	int			seen_size;
 	bool		dated;			/* prices have dates or lists */
 	int64		visited;
+
+	/* prices that wait for their conditions; if the run evaluates any */
+	MemoryContext batch_context;
+	TupleDesc	desc;
+	TupleTableSlot *slot;
+	int			nbatch;
+	MinimalTuple batch[BATCH_SIZE];
+	uint64	   *holds;			/* run->words for each: rules whose conditions hold */
 } Visiting;
 
 /*
@@ -76,9 +87,9 @@ seen_before(Visiting *visiting, int sku, int16 currency)
 	return false;
 }
 
-/* The rules that apply to a price. */
+/* The rules that apply to a price; holds: those that the run has evaluated, or NULL. */
 static EcRuleChain *
-chain_find(Visiting *visiting, const EcRepriceRow *row)
+chain_find(Visiting *visiting, const EcRepriceRow *row, const uint64 *holds)
 {
 	EcReprice  *run = visiting->run;
 	int			product = run->wants_product ? run->product_of[row->sku_number] : -1;
@@ -106,6 +117,8 @@ chain_find(Visiting *visiting, const EcRepriceRow *row)
 
 		memcpy(&sku_bits, of_sku + w * sizeof(uint64), sizeof(uint64));
 		memcpy(&condition_bits, of_condition + w * sizeof(uint64), sizeof(uint64));
+		if (holds != NULL)
+			condition_bits |= holds[w];
 		visiting->bits[w] = of_currency[w] & product_bits & sku_bits & condition_bits;
 	}
 	if (visiting->last == NULL ||
@@ -136,23 +149,13 @@ base_find(const EcReprice *run, const EcRepriceRow *row)
 	return ec_amount_find(&run->bases, row->sku, row->currency);
 }
 
-/* EcRowTake: key, currency, amount, tax_included, and list_key, valid_from, valid_until if dated */
+/* Visit a price, of which all attributes are there. */
 static void
-price_take(TupleTableSlot *slot, void *arg)
+price_visit(Visiting *visiting, TupleTableSlot *slot, const uint64 *holds)
 {
-	Visiting   *visiting = arg;
 	EcReprice  *run = visiting->run;
 	EcRepriceRow row = {0};
 	MemoryContext old;
-
-	CHECK_FOR_INTERRUPTS();
-	slot_getallattrs(slot);
-	if (slot->tts_isnull[0] || slot->tts_isnull[1] || slot->tts_isnull[2] || slot->tts_isnull[3])
-		return;
-	if (visiting->dated &&
-		(!slot->tts_isnull[4] || (!slot->tts_isnull[5] && DatumGetTimestampTz(slot->tts_values[5]) > run->at) ||
-		 (!slot->tts_isnull[6] && DatumGetTimestampTz(slot->tts_values[6]) <= run->at)))
-		return;
 
 	MemoryContextReset(visiting->row_context);
 	old = MemoryContextSwitchTo(visiting->row_context);
@@ -164,7 +167,7 @@ price_take(TupleTableSlot *slot, void *arg)
 	row.sku_number = ec_reprice_sku(run, row.sku);
 	if (ec_amount_set(&row.old, row.amount) && !seen_before(visiting, row.sku_number, row.currency_number))
 	{
-		row.chain = chain_find(visiting, &row);
+		row.chain = chain_find(visiting, &row, holds);
 		row.input.digits = run->digits[row.currency_number];
 		row.input.tax_included = DatumGetBool(slot->tts_values[3]);
 		row.input.old = &row.old;
@@ -183,6 +186,83 @@ price_take(TupleTableSlot *slot, void *arg)
 	MemoryContextSwitchTo(old);
 }
 
+/* Evaluate the conditions for the prices that wait, and visit them. */
+static void
+batch_finish(Visiting *visiting)
+{
+	EcReprice  *run = visiting->run;
+	TupleTableSlot *slot = visiting->slot;
+	EcAs		as;
+
+	if (visiting->nbatch == 0)
+		return;
+	memset(visiting->holds, 0, visiting->nbatch * run->words * sizeof(uint64));
+	ec_expr_begin_as_owner(&as);
+	for (int i = 0; i < visiting->nbatch; i++)
+	{
+		int			sku;
+
+		ExecStoreMinimalTuple(visiting->batch[i], slot, false);
+		slot_getallattrs(slot);
+		sku = ec_reprice_sku(run, slot->tts_values[0]);
+		ec_reprice_tests_run(run->tests, sku, run->wants_product ? run->product_of[sku] : -1, slot,
+							 visiting->holds + i * run->words);
+	}
+	ec_expr_end(&as);
+	for (int i = 0; i < visiting->nbatch; i++)
+	{
+		ExecStoreMinimalTuple(visiting->batch[i], slot, false);
+		slot_getallattrs(slot);
+		price_visit(visiting, slot, visiting->holds + i * run->words);
+	}
+	ExecClearTuple(slot);
+	visiting->nbatch = 0;
+	MemoryContextReset(visiting->batch_context);
+}
+
+static void
+batch_add(Visiting *visiting, TupleTableSlot *slot)
+{
+	MemoryContext old;
+
+	if (visiting->slot == NULL)
+	{
+		old = MemoryContextSwitchTo(visiting->run->context);
+		visiting->desc = CreateTupleDescCopy(slot->tts_tupleDescriptor);
+		visiting->slot = MakeSingleTupleTableSlot(visiting->desc, &TTSOpsMinimalTuple);
+		MemoryContextSwitchTo(old);
+	}
+	old = MemoryContextSwitchTo(visiting->batch_context);
+	visiting->batch[visiting->nbatch++] = ExecCopySlotMinimalTuple(slot);
+	MemoryContextSwitchTo(old);
+	if (visiting->nbatch == BATCH_SIZE)
+		batch_finish(visiting);
+}
+
+/*
+ * EcRowTake: key, currency, amount, tax_included, and list_key, valid_from,
+ * valid_until if dated; then what conditions use.
+ */
+static void
+price_take(TupleTableSlot *slot, void *arg)
+{
+	Visiting   *visiting = arg;
+	TimestampTz at = visiting->run->at;
+
+	CHECK_FOR_INTERRUPTS();
+	slot_getallattrs(slot);
+	if (slot->tts_isnull[0] || slot->tts_isnull[1] || slot->tts_isnull[2] || slot->tts_isnull[3])
+		return;
+	if (visiting->dated &&
+		(!slot->tts_isnull[4] || (!slot->tts_isnull[5] && DatumGetTimestampTz(slot->tts_values[5]) > at) ||
+		 (!slot->tts_isnull[6] && DatumGetTimestampTz(slot->tts_values[6]) <= at)))
+		return;
+	if (visiting->run->tests != NULL)
+		batch_add(visiting, slot);
+	else
+		price_visit(visiting, slot, NULL);
+}
+
 /*
  * Call visit() for each base price of the shop with some keys, or of all
  * (NULL), in no particular order, in a context that is reset in between.
@@ -196,21 +276,36 @@ ec_reprice_visit(EcReprice *run, ArrayType *keys, EcRepriceVisit visit, void *ar
 	};
 	EcBinding  *binding = ec_binding_get("price");
 	const EcRole *role = ec_role_get("price");
-	Visiting	visiting = {run, visit, arg};
+	Visiting   *visiting = palloc0(sizeof(Visiting));
+	const char **wanted;
+	int			n;
 
 	if (binding == NULL)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("role \"price\" is not bound"),
 				 errhint("Attach the shop, or bind the role with ecauto.bind_role().")));
-	visiting.row_context = AllocSetContextCreate(run->context, "ecauto reprice row", ALLOCSET_SMALL_SIZES);
-	visiting.bits = palloc0(run->words * sizeof(uint64));
-	visiting.last_bits = palloc0(run->words * sizeof(uint64));
+	visiting->run = run;
+	visiting->visit = visit;
+	visiting->arg = arg;
+	visiting->row_context = AllocSetContextCreate(run->context, "ecauto reprice row", ALLOCSET_SMALL_SIZES);
+	visiting->bits = palloc0(run->words * sizeof(uint64));
+	visiting->last_bits = palloc0(run->words * sizeof(uint64));
+	if (run->tests != NULL)
+	{
+		visiting->batch_context = AllocSetContextCreate(run->context, "ecauto reprice batch", ALLOCSET_DEFAULT_SIZES);
+		visiting->holds = palloc(BATCH_SIZE * run->words * sizeof(uint64));
+	}
 	for (int i = 4; i < lengthof(columns); i++)
-		visiting.dated = visiting.dated || binding->types[ec_role_column(role, columns[i]) - role->columns] != NULL;
-	(void) ec_binding_scan(binding, columns, visiting.dated ? lengthof(columns) : 4, true, keys, price_take, &visiting);
-	MemoryContextDelete(visiting.row_context);
-	return visiting.visited;
+		visiting->dated = visiting->dated || binding->types[ec_role_column(role, columns[i]) - role->columns] != NULL;
+	n = visiting->dated ? lengthof(columns) : 4;
+	wanted = ec_reprice_tests_columns(run->tests, EC_PRICE_SCOPE_PRICE, columns, &n);
+	(void) ec_binding_scan(binding, wanted, n, true, keys, price_take, visiting);
+	batch_finish(visiting);
+	if (visiting->slot != NULL)
+		ExecDropSingleTupleTableSlot(visiting->slot);
+	MemoryContextDelete(visiting->row_context);
+	return visiting->visited;
 }
 
 /* ---- explain_price() ---- */

@@ -10,6 +10,7 @@
 
 #include "compat/compat.h"
 
+#include "executor/tuptable.h"
 #include "pricing/pricing_key_map.h"
 #include "pricing/pricing_rule.h"
 #include "utils/array.h"
@@ -69,6 +70,19 @@ typedef struct EcVatCountry
 	EcVatRate  *by_product;		/* and by product number */
 } EcVatCountry;
 
+/* The rows a condition may speak of, in the order of ec_price_scope(). */
+typedef enum EcPriceScopeRow
+{
+	EC_PRICE_SCOPE_SKU,
+	EC_PRICE_SCOPE_PRODUCT,
+	EC_PRICE_SCOPE_PRICE,
+	EC_PRICE_SCOPE_COST,
+	EC_PRICE_SCOPE_ROWS
+} EcPriceScopeRow;
+
+/* Conditions that a run evaluates by itself. */
+typedef struct EcTests EcTests;
+
 /* One run: everything that is known of prices. */
 typedef struct EcReprice
 {
@@ -107,7 +121,8 @@ typedef struct EcReprice
 	uint64	   *any_condition;
 	uint64	  **of_currency;	/* by number of a currency */
 
-	EcKeyMap   *conditions;		/* of sku, NUL, currency; NULL: no rule has one */
+	EcTests    *tests;			/* NULL: no rule has such a condition */
+	EcKeyMap   *conditions;		/* of sku, NUL, currency; NULL: no rule has another */
 	int		   *condition_set;
 
 	EcCostAmount *costs;		/* by number of a sku */
@@ -164,7 +179,15 @@ extern bool ec_reprice_fx(const EcPriceInput *input, const EcPriceRule *rule, in
 extern bool ec_reprice_vat(const EcPriceInput *input, const EcPriceRule *rule, int64 *percent);
 
 /* ---- pricing_reprice_condition.c ---- */
+extern Oid	ec_reprice_definer(const char *definer);
 extern void ec_reprice_conditions(EcReprice *run, ArrayType *keys);
+
+/* ---- pricing_reprice_test.c ---- */
+extern void ec_reprice_tests_begin(EcReprice *run);
+extern bool ec_reprice_tests_use(const EcTests *tests, EcPriceScopeRow row);
+extern const char **ec_reprice_tests_columns(EcTests *tests, EcPriceScopeRow row, const char *const *own, int *n);
+extern void ec_reprice_tests_keep(EcTests *tests, EcPriceScopeRow row, int number, TupleTableSlot *slot);
+extern void ec_reprice_tests_run(EcTests *tests, int sku, int product, TupleTableSlot *price, uint64 *bits);
 
 extern EcReprice *ec_reprice_begin(List *rules, ArrayType *keys);
 

@@ -1,7 +1,8 @@
 /*-------------------------------------------------------------------------
  *
  * pricing_reprice_condition.c
- *		For which prices the conditions of rules hold.
+ *		For which prices conditions of rules hold: those that a run does not
+ *		evaluate by itself (pricing_reprice_test.c).
  *
  * The conditions of one definer go into one statement, which has a column for
  * each and runs as him, over the shop's rows that the roles' own definers may
@@ -26,13 +27,6 @@
 #include "pricing/pricing_reprice.h"
 #include "shop/shop.h"
 
-/* The rows a condition may speak of, in the order of ec_price_scope(). */
-#define SKU		0
-#define PRODUCT 1
-#define PRICE	2
-#define COST	3
-#define NROWS	4
-
 typedef struct Rows
 {
 	Tuplestorestate *store;		/* NULL: not read */
@@ -43,7 +37,7 @@ typedef struct Rows
 typedef struct Conditions
 {
 	EcReprice  *run;
-	Rows		rows[NROWS];
+	Rows		rows[EC_PRICE_SCOPE_ROWS];
 	int			n;				/* rules of one definer */
 	int		   *rules;			/* their places in run->rules */
 	int		   *set_of;			/* by number of a pair: set of rules */
@@ -61,7 +55,7 @@ rows_register(const Conditions *conditions)
 {
 	const EcExprScope *scope = ec_price_scope();
 
-	for (int i = 0; i < NROWS; i++)
+	for (int i = 0; i < EC_PRICE_SCOPE_ROWS; i++)
 	{
 		EphemeralNamedRelation enr;
 
@@ -147,20 +141,11 @@ result_keep(Conditions *conditions, HeapTuple tuple, TupleDesc desc)
 	}
 }
 
-/* The conditions of one definer. */
-static void
-definer_run(Conditions *conditions, const char *definer, ArrayType *keys)
+/* The role that conditions are to run as; errors: there is none, or the owner of the state may not become it. */
+Oid
+ec_reprice_definer(const char *definer)
 {
-	EcReprice  *run = conditions->run;
-	const EcExprScope *scope = ec_price_scope();
 	Oid			user = get_role_oid(definer, false);
-	bool		uses[NROWS] = {false};
-	StringInfoData sql;
-	ArrayType  *products = NULL;
-	Portal		portal;
-	SPIPlanPtr	plan;
-	EcAs		as;
-	int			rc;
 
 	if (!ec_may_become(ec_state_owner(), user))
 		ereport(ERROR,
@@ -168,6 +153,24 @@ definer_run(Conditions *conditions, const char *definer, ArrayType *keys)
 				 errmsg("permission denied to run conditions of price rules as role \"%s\"", definer),
 				 errdetail("Role \"%s\", the owner of schema \"%s\", could not SET ROLE to it.",
 						   GetUserNameFromId(ec_state_owner(), false), EC_STATE_SCHEMA)));
+	return user;
+}
+
+/* The conditions of one definer. */
+static void
+definer_run(Conditions *conditions, const char *definer, ArrayType *keys)
+{
+	EcReprice  *run = conditions->run;
+	const EcExprScope *scope = ec_price_scope();
+	Oid			user = ec_reprice_definer(definer);
+	bool		uses[EC_PRICE_SCOPE_ROWS] = {false};
+	StringInfoData sql;
+	ArrayType  *products = NULL;
+	Portal		portal;
+	SPIPlanPtr	plan;
+	EcAs		as;
+	int			rc;
+
 	initStringInfo(&sql);
 	appendStringInfoString(&sql, "SELECT ec_price.key, ec_price.currency");
 	ec_expr_begin(&as, user);
@@ -182,22 +185,22 @@ definer_run(Conditions *conditions, const char *definer, ArrayType *keys)
 	ec_expr_end(&as);
 
 	appendStringInfoString(&sql, "\nFROM ec_price");
-	if (uses[SKU] || uses[PRODUCT])
+	if (uses[EC_PRICE_SCOPE_SKU] || uses[EC_PRICE_SCOPE_PRODUCT])
 		appendStringInfoString(&sql, "\n  LEFT JOIN ec_sku ON ec_sku.key = ec_price.key");
-	if (uses[PRODUCT])
+	if (uses[EC_PRICE_SCOPE_PRODUCT])
 		appendStringInfoString(&sql, "\n  LEFT JOIN ec_product ON ec_product.key = ec_sku.product_key");
-	if (uses[COST])
+	if (uses[EC_PRICE_SCOPE_COST])
 		appendStringInfoString(&sql, "\n  LEFT JOIN (SELECT DISTINCT ON (c.key) c.* FROM ec_cost c ORDER BY c.key) ec_cost"
 							   " ON ec_cost.key = ec_price.key");
 	appendStringInfoString(&sql, "\nWHERE ec_price.list_key IS NULL");
 
-	rows_read(conditions, PRICE, keys, "key");
-	if (uses[SKU] || uses[PRODUCT])
-		rows_read(conditions, SKU, keys, "key");
-	if (uses[PRODUCT])
-		rows_read(conditions, PRODUCT, products, "key");
-	if (uses[COST])
-		rows_read(conditions, COST, keys, "key");
+	rows_read(conditions, EC_PRICE_SCOPE_PRICE, keys, "key");
+	if (uses[EC_PRICE_SCOPE_SKU] || uses[EC_PRICE_SCOPE_PRODUCT])
+		rows_read(conditions, EC_PRICE_SCOPE_SKU, keys, "key");
+	if (uses[EC_PRICE_SCOPE_PRODUCT])
+		rows_read(conditions, EC_PRICE_SCOPE_PRODUCT, products, "key");
+	if (uses[EC_PRICE_SCOPE_COST])
+		rows_read(conditions, EC_PRICE_SCOPE_COST, keys, "key");
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -226,8 +229,9 @@ definer_run(Conditions *conditions, const char *definer, ArrayType *keys)
 }
 
 /*
- * Evaluate the conditions of all rules of a run.  Errors: those of the
- * conditions: a price must not be made without a rule that might apply.
+ * Evaluate the conditions of the rules of a run that it does not evaluate by
+ * itself.  Errors: those of the conditions: a price must not be made without a
+ * rule that might apply.
  */
 void
 ec_reprice_conditions(EcReprice *run, ArrayType *keys)
@@ -238,14 +242,15 @@ ec_reprice_conditions(EcReprice *run, ArrayType *keys)
 	conditions.rules = palloc((run->nrules + 1) * sizeof(int));
 	for (int i = 0; i < run->nrules; i++)
 	{
-		if (run->rules[i]->condition == NULL || done[i])
+		if (run->rules[i]->condition == NULL || run->rules[i]->tested || done[i])
 			continue;
 		if (run->conditions == NULL)
 			run->conditions = ec_key_map_create(1024);
 		conditions.n = 0;
 		for (int j = i; j < run->nrules; j++)
 		{
-			if (run->rules[j]->condition != NULL && strcmp(run->rules[j]->definer, run->rules[i]->definer) == 0)
+			if (run->rules[j]->condition != NULL && !run->rules[j]->tested &&
+				strcmp(run->rules[j]->definer, run->rules[i]->definer) == 0)
 			{
 				conditions.rules[conditions.n++] = j;
 				done[j] = true;
@@ -253,7 +258,7 @@ ec_reprice_conditions(EcReprice *run, ArrayType *keys)
 		}
 		definer_run(&conditions, run->rules[i]->definer, keys);
 	}
-	for (int i = 0; i < NROWS; i++)
+	for (int i = 0; i < EC_PRICE_SCOPE_ROWS; i++)
 		if (conditions.rows[i].store != NULL)
 			tuplestore_end(conditions.rows[i].store);
 }

@@ -383,6 +383,7 @@ product_take(TupleTableSlot *slot, void *arg)
 		{
 			reading->product_done[product] = true;
 			product_finish(reading, product, slot->tts_values[0], !slot->tts_isnull[1], slot->tts_values[1]);
+			ec_reprice_tests_keep(run->tests, EC_PRICE_SCOPE_PRODUCT, product, slot);
 		}
 	}
 	MemoryContextSwitchTo(old);
@@ -404,6 +405,7 @@ sku_take(TupleTableSlot *slot, void *arg)
 		skus_reserve(run, sku);
 		if (run->wants_product && !slot->tts_isnull[1])
 			run->product_of[sku] = product_number(run, slot->tts_values[1]);
+		ec_reprice_tests_keep(run->tests, EC_PRICE_SCOPE_SKU, sku, slot);
 		if (reading->skus.names != NULL)
 		{
 			text	   *key = DatumGetTextPP(slot->tts_values[0]);
@@ -456,6 +458,8 @@ cost_take(TupleTableSlot *slot, void *arg)
 	MemoryContext old = MemoryContextSwitchTo(run->context);
 
 	slot_getallattrs(slot);
+	if (!slot->tts_isnull[0] && run->tests != NULL)
+		ec_reprice_tests_keep(run->tests, EC_PRICE_SCOPE_COST, ec_reprice_sku(run, slot->tts_values[0]), slot);
 	if (!slot->tts_isnull[0] && !slot->tts_isnull[2])
 	{
 		int			number = ec_key_map_find_text(run->skus, slot->tts_values[0]);
@@ -642,6 +646,16 @@ role_scan(const char *role, const char *const *columns, int ncolumns, ArrayType 
 		(void) ec_binding_scan(binding, columns, ncolumns, true, keys, take, arg);
 }
 
+/* Scan a role that conditions may speak of, with the columns that they use. */
+static void
+scope_scan(EcReprice *run, EcPriceScopeRow row, const char *const *own, int n, ArrayType *keys,
+		   EcRowTake take, void *arg)
+{
+	const char **columns = ec_reprice_tests_columns(run->tests, row, own, &n);
+
+	role_scan(ec_price_scope()->rows[row].name, columns, n, keys, take, arg);
+}
+
 /* The keys of the products that some skus are of. */
 static ArrayType *
 product_keys(EcReprice *run)
@@ -666,13 +680,14 @@ reprice_read(EcReprice *run, ArrayType *keys)
 	static const char *const product_category_columns[] = {"key", "category_key"};
 	static const char *const cost_columns[] = {"key", "cost", "currency"};
 	Reading		reading = {run};
-	bool		wants_cost = false;
+	bool		wants_cost = ec_reprice_tests_use(run->tests, EC_PRICE_SCOPE_COST);
 	ArrayType  *products = NULL;
 
 	named_read(run, &reading.skus, offsetof(EcPriceRule, skus));
 	named_read(run, &reading.products, offsetof(EcPriceRule, products));
 	named_read(run, &reading.brands, offsetof(EcPriceRule, brands));
 	named_read(run, &reading.categories, offsetof(EcPriceRule, categories));
+	run->wants_product = ec_reprice_tests_use(run->tests, EC_PRICE_SCOPE_PRODUCT);
 	for (int i = 0; i < run->nrules; i++)
 	{
 		const EcPriceRule *rule = run->rules[i];
@@ -689,22 +704,23 @@ reprice_read(EcReprice *run, ArrayType *keys)
 		categories_read(&reading);
 	}
 
-	if (run->wants_product || reading.skus.names != NULL)
-		role_scan("sku", sku_columns, lengthof(sku_columns), keys, sku_take, &reading);
+	if (run->wants_product || reading.skus.names != NULL || ec_reprice_tests_use(run->tests, EC_PRICE_SCOPE_SKU))
+		scope_scan(run, EC_PRICE_SCOPE_SKU, sku_columns, lengthof(sku_columns), keys, sku_take, &reading);
 	if (keys != NULL && run->wants_product)
 		products = product_keys(run);
 	if (run->wants_category)
 		role_scan("product_category", product_category_columns, lengthof(product_category_columns), products,
 				  product_category_take, &reading);
 	if (run->wants_product)
-		role_scan("product", product_columns, lengthof(product_columns), products, product_take, &reading);
+		scope_scan(run, EC_PRICE_SCOPE_PRODUCT, product_columns, lengthof(product_columns), products,
+				   product_take, &reading);
 	/* those that role product does not tell of have no brand */
 	if (run->wants_product)
 		for (int i = 0; i < ec_key_map_count(run->products); i++)
 			if (i >= reading.done_size || !reading.product_done[i])
 				product_finish(&reading, i, PointerGetDatum(ec_key_map_key(run->products, i)), false, (Datum) 0);
 	if (wants_cost)
-		role_scan("cost", cost_columns, lengthof(cost_columns), keys, cost_take, run);
+		scope_scan(run, EC_PRICE_SCOPE_COST, cost_columns, lengthof(cost_columns), keys, cost_take, run);
 	own_read(run, keys);
 }
 
@@ -725,6 +741,7 @@ ec_reprice_begin(List *rules, ArrayType *keys)
 	run->written_currencies = ec_key_map_create(16);
 	run->skus = ec_key_map_create(1024);
 	run->products = ec_key_map_create(1024);
+	ec_reprice_tests_begin(run);
 	reprice_read(run, keys);
 	ec_reprice_conditions(run, keys);
 	return run;

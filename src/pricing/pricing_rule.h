@@ -67,6 +67,7 @@ typedef struct EcPriceRule
 	List	   *categories;
 	List	   *brands;
 	char	   *condition;
+	bool		tested;			/* does a run evaluate it by itself?  pricing_reprice_test.c */
 	List	   *currencies;
 	TimestampTz valid_from;
 	TimestampTz valid_until;
