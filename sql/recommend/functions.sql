@@ -17,11 +17,11 @@ COMMENT ON FUNCTION ecauto.build_recommendations(integer) IS
 'makes a new version of recommendations from all orders that the last tick saw (cancelled ones are none) and the views of 90 days, to which readers switch at commit; neighbours: how many items an item is predicted from (NULL: 200 up to 5,000 skus, else 100); returns what it was made from: baskets of nobody count as a customer each; pairs: of skus that were ordered together; capped: orders of more than 1,000 and customers of more than 200 skus, of whom so many count; for operators';
 REVOKE ALL ON FUNCTION ecauto.build_recommendations(integer) FROM PUBLIC;
 
-CREATE OR REPLACE FUNCTION ecauto.sellable(skus text[])
+CREATE OR REPLACE FUNCTION ecauto.showable(skus text[])
 RETURNS TABLE (sku text, product text)
-AS 'MODULE_PATHNAME', 'ecauto_sellable'
+AS 'MODULE_PATHNAME', 'ecauto_showable'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 20;
-COMMENT ON FUNCTION ecauto.sellable(text[]) IS
+COMMENT ON FUNCTION ecauto.showable(text[]) IS
 'those of the skus (keys) that may be shown now, in their order, with the keys of their products: in the shop, they and their products active, and either not counted or with more than 0 units that are not reserved; asked of the shop''s rows, so it is true at this moment; raises what the role queries raise';
 
 CREATE OR REPLACE FUNCTION ecauto.also_bought(sku text, n integer DEFAULT 10)
@@ -30,7 +30,7 @@ RETURNS TABLE (sku text, score float8, reason text,
 AS 'MODULE_PATHNAME', 'ecauto_also_bought'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION ecauto.also_bought(text, integer) IS
-'what was ordered together with a sku (key or code), in most orders first, as far as it may be shown now (ecauto.sellable()): orders with both (also the score), support (share of all orders), confidence (share of the orders of sku), lift, cosine; at most 100 neighbours of a sku are kept; none for a sku that nobody bought; error before the first ecauto.build_recommendations() and unless n is between 0 and 1000';
+'what was ordered together with a sku (key or code), in most orders first, as far as it may be shown now (ecauto.showable()): orders with both (also the score), support (share of all orders), confidence (share of the orders of sku), lift, cosine; at most 100 neighbours of a sku are kept; none for a sku that nobody bought; error before the first ecauto.build_recommendations() and unless n is between 0 and 1000';
 
 CREATE OR REPLACE FUNCTION ecauto.similar(sku text, n integer DEFAULT 10)
 RETURNS TABLE (sku text, score float8, reason text)

@@ -23,7 +23,7 @@
 #include "recommend/recommend.h"
 #include "shop/shop.h"
 
-PG_FUNCTION_INFO_V1(ecauto_sellable);
+PG_FUNCTION_INFO_V1(ecauto_showable);
 
 /* Takes a row of a role, deformed. */
 typedef void (*TakeRow) (const Datum *values, const bool *nulls, EcShown *shown, int n);
@@ -238,10 +238,10 @@ ec_customer_country(const char *customer)
 }
 
 /*
- * ecauto.sellable(skus text[]) returns table(sku text, product text)
+ * ecauto.showable(skus text[]) returns table(sku text, product text)
  */
 Datum
-ecauto_sellable(PG_FUNCTION_ARGS)
+ecauto_showable(PG_FUNCTION_ARGS)
 {
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 	Datum	   *elements;

@@ -62,7 +62,7 @@ SELECT is((SELECT sku FROM ecauto.recommend('5', 1)), '3', 'back in stock');
 UPDATE product SET on_sale = false WHERE id = 3;
 SELECT is((SELECT sku FROM ecauto.also_bought('2', 1)), '4', 'not active');
 UPDATE product SET on_sale = true WHERE id = 3;
-SELECT is((SELECT array_agg(sku) FROM ecauto.sellable('{3,99,NULL,4}')), '{3,4}', 'in the shop');
+SELECT is((SELECT array_agg(sku) FROM ecauto.showable('{3,99,NULL,4}')), '{3,4}', 'in the shop');
 
 -- ---- new ones ----
 INSERT INTO customer (id, mail, country) VALUES (7, 'new@shop.example', 'DE'), (8, 'far@shop.example', 'JP');
