@@ -60,3 +60,13 @@ AS 'MODULE_PATHNAME', 'ecauto_trending'
 LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
 COMMENT ON FUNCTION ecauto.trending(integer) IS
 'what sells now, as far as it may be shown: orders of the last 14 days that were not cancelled or paid back, those of 7 days ago counting half, times how much more often it sells than in the 8 weeks before (from a half to three times); at least two orders; error unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.association_rules(
+	min_support float8 DEFAULT 0.001, min_confidence float8 DEFAULT 0.5, max_items integer DEFAULT 10)
+RETURNS TABLE (antecedent text[], consequent text, orders bigint, support float8, confidence float8, lift float8,
+	conviction float8)
+AS 'MODULE_PATHNAME', 'ecauto_association_rules'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1000;
+COMMENT ON FUNCTION ecauto.association_rules(float8, float8, integer) IS
+'who buys all of antecedent (keys of one sku or more) buys consequent too: in so many orders, which are at least min_support of all orders with a line, and at least min_confidence of those with antecedent; lift: how many times more often than others; conviction (Infinity if always); rules of at most max_items skus in all; in no order; from all orders that the last tick saw and that were not cancelled; error if a share is not between 0 and 1, max_items not between 2 and 30, or more than 5,000,000 sets are that frequent; for operators';
+REVOKE ALL ON FUNCTION ecauto.association_rules(float8, float8, integer) FROM PUBLIC;

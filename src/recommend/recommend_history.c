@@ -323,7 +323,8 @@ ranked_compare(const void *a, const void *b)
 EcBought *
 ec_history_read(TimestampTz until)
 {
-	EcBought  *history = palloc0(sizeof(EcBought));
+	EcBought   *history = palloc0(sizeof(EcBought));
+	MemoryContext context = CurrentMemoryContext;
 	EcNames    *skus = ec_names_create();
 	Pile		orders;
 	Pile		views;
@@ -339,6 +340,7 @@ ec_history_read(TimestampTz until)
 	pile_read(&orders, orders_sql, take_order, 1, args);
 	pile_read(&orders, lines_sql, take_line, 0, args);
 	pile_read(&views, views_sql, take_view, 2, args);
+	MemoryContextSwitchTo(context); /* SPI left it */
 
 	history->nskus = ec_names_count(skus);
 	ranked = palloc_extended(Max(history->nskus, 1) * sizeof(Ranked), MCXT_ALLOC_HUGE);
