@@ -289,3 +289,38 @@ CREATE TABLE ecauto_data.reservation_sku (
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE ecauto_data.reservation_sku IS
 	'a row of each sku that was ever reserved; who reserves one changes its row, so that all others wait for the end of that transaction';
+
+-- Who waits for a sku to be back in stock.
+
+CREATE TABLE ecauto_data.waiting (
+	id bigserial PRIMARY KEY,
+	sku text COLLATE "C" NOT NULL,
+	email text NOT NULL,
+	locale text NOT NULL DEFAULT '',
+	at timestamptz NOT NULL,
+	message_id bigint,
+	note text,
+	UNIQUE (sku, email)
+);
+CREATE INDEX waiting_first_idx ON ecauto_data.waiting (sku, at, id) WHERE message_id IS NULL;
+CREATE INDEX waiting_told_idx ON ecauto_data.waiting (sku) WHERE message_id IS NOT NULL;
+COMMENT ON TABLE ecauto_data.waiting IS
+	'who wants to know when a sku is back; message_id: of the mail that told him, NULL: still waiting; note: why the last mail was taken back';
+
+CREATE TABLE ecauto_data.waiting_sku (
+	sku text COLLATE "C" PRIMARY KEY,
+	sellable numeric NOT NULL,
+	next_at timestamptz
+);
+COMMENT ON TABLE ecauto_data.waiting_sku IS
+	'what could be sold of a sku that somebody waits for when we last looked, safety taken off; next_at: when the next ones are told, if there is still some';
+
+CREATE TABLE ecauto_data.waiting_setting (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	safety numeric NOT NULL DEFAULT 0 CHECK (safety >= 0 AND safety < 'Infinity'),
+	ratio numeric NOT NULL DEFAULT 1 CHECK (ratio > 0 AND ratio <= 1000),
+	pause interval NOT NULL DEFAULT '1 day' CHECK (pause > '0'),
+	template text
+);
+INSERT INTO ecauto_data.waiting_setting DEFAULT VALUES;
+COMMENT ON TABLE ecauto_data.waiting_setting IS 'how many are told of what is back, and how; see ecauto.set_waiting()';

@@ -7,7 +7,8 @@
  *	2. times out of stock begin and end: on such days nobody could buy, so
  *	   they say nothing about demand;
  *	3. skus that become low are told of, as an event "stock.low", and once
- *	   they have enough again, "stock.recovered".
+ *	   they have enough again, "stock.recovered";
+ *	4. who waits for a sku that can be sold again is told.
  *
  * A sku is low from when it is at or below its limit (units, or days of cover
  * at its forecast demand) until it reaches the clearing limit, which is higher:
@@ -118,6 +119,26 @@ stale_look(EcTick *tick)
 	return stale;
 }
 
+/* Tell who waits; tells the tick when the next ones are due.  Returns how many mails there are. */
+static int64
+waiting_tell(EcTick *tick, bool changed)
+{
+	static const Oid types[] = {BOOLOID};
+	Datum		args[] = {BoolGetDatum(changed)};
+	bool		isnull;
+	int64		told;
+	Datum		due;
+
+	if (SPI_execute_plan(ec_plan("SELECT told, next_at FROM ecauto.notify_waiting($1)", 1, types),
+						 args, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+		elog(ERROR, "could not look at the waiting list");
+	told = DatumGetInt64(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull);
+	if (!isnull)
+		ec_tick_due(tick, DatumGetTimestampTz(due));
+	return told;
+}
+
 void
 ec_stock_tick(EcTick *tick)
 {
@@ -142,6 +163,7 @@ ec_stock_tick(EcTick *tick)
 		told = run(alert_statement, args);
 		(void) stale_look(tick);	/* a quiet time may have begun to be waited for */
 	}
+	tick->messages += waiting_tell(tick, events);
 	ec_as_end(&as);
 	SPI_finish();
 	ec_event_emitted(tick, told);
