@@ -24,6 +24,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
@@ -419,6 +420,33 @@ current_take(TupleTableSlot *slot, void *arg)
 	}
 }
 
+/*
+ * Until the end of the transaction nobody else writes to the tables that role
+ * "price" comes from; who reads is not held up.  What is compared with the
+ * frozen prices is so what is written over.
+ */
+static void
+shop_hold(void)
+{
+	int			n;
+
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	ec_pricing_run("SELECT DISTINCT c.oid FROM ecauto_data.source s"
+				   " JOIN pg_catalog.pg_namespace m ON m.nspname = s.schema_name"
+				   " JOIN pg_catalog.pg_class c ON c.relnamespace = m.oid AND c.relname = s.table_name"
+				   " WHERE s.role = 'price' AND c.relkind IN ('r', 'p') ORDER BY 1", 0, NULL, NULL, NULL, SPI_OK_SELECT);
+	n = (int) SPI_processed;
+	for (int i = 0; i < n; i++)
+	{
+		bool		isnull;
+
+		LockRelationOid(DatumGetObjectId(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull)),
+						ShareRowExclusiveLock);
+	}
+	SPI_finish();
+}
+
 /* The shop's base prices of the skus in changes. */
 static void
 current_read(Current *current, EcChanges *changes)
@@ -530,6 +558,7 @@ ecauto_approve_proposal(PG_FUNCTION_ARGS)
 				 errmsg("price proposal %lld cannot be approved", (long long) proposal),
 				 errdetail("It was %s.", state)));
 	proposal_load(proposal, &changes);
+	shop_hold();
 	current_read(&current, &changes);
 	current_require(&current, &changes, proposal);
 	ec_prices_write(&changes);
@@ -566,6 +595,7 @@ ecauto_undo_proposal(PG_FUNCTION_ARGS)
 				 errmsg("price proposal %lld cannot be undone", (long long) proposal),
 				 errdetail("It is %s.", state)));
 	proposal_load(proposal, &changes);
+	shop_hold();
 	current_read(&current, &changes);
 
 	ec_changes_begin(&back);
