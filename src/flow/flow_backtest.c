@@ -166,7 +166,8 @@ instants_read(Backtest *test)
 	{
 		bool		isnull;
 
-		test->instants[i] = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[i], SPI_tuptable->tupdesc, 1, &isnull));
+		test->instants[i] = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[i],
+															  SPI_tuptable->tupdesc, 1, &isnull));
 	}
 	ec_expr_end(&as);
 	SPI_finish();
@@ -196,7 +197,8 @@ told_read(Backtest *test, EcTick *tick)
 	if (tick->told > 0)
 	{
 		spi = MemoryContextSwitchTo(caller);
-		tick->told_ids = DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &isnull));
+		tick->told_ids = DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0],
+															  SPI_tuptable->tupdesc, 2, &isnull));
 		tick->told_at = DatumGetArrayTypePCopy(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
 		MemoryContextSwitchTo(spi);
 	}

@@ -123,7 +123,8 @@ static void
 event_make(EcTick *tick, const char *kind, const char *role, Jsonb *event, bool write, EcFlow *flow, List **groups)
 {
 	static const Oid fill_types[] = {TEXTOID, TEXTOID, JSONBOID};
-	static const Oid types[] = {UUIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, JSONBOID, JSONBOID};
+	static const Oid types[] = {UUIDOID, TIMESTAMPTZOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID, TEXTOID,
+	JSONBOID, JSONBOID};
 	pg_uuid_t	id;
 	Datum		fill[3];
 	Datum		args[10];
@@ -207,9 +208,12 @@ event_at(Jsonb *event, TimestampTz now)
 		now = DatumGetTimestampTz(DirectFunctionCall3(timestamptz_in, CStringGetDatum(at), ObjectIdGetDatum(InvalidOid),
 													  Int32GetDatum(-1)));
 	else if (after != NULL)
-		now = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now),
-													  DirectFunctionCall3(interval_in, CStringGetDatum(after),
-																		  ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1))));
+	{
+		Datum		span = DirectFunctionCall3(interval_in, CStringGetDatum(after),
+											   ObjectIdGetDatum(InvalidOid), Int32GetDatum(-1));
+
+		now = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_pl_interval, TimestampTzGetDatum(now), span));
+	}
 	if (TIMESTAMP_NOT_FINITE(now))
 		ereport(ERROR,
 				(errcode(ERRCODE_DATETIME_VALUE_OUT_OF_RANGE),
@@ -360,7 +364,9 @@ effects_read(Simulation *simulation, int64 last)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
 
-		if (TransactionIdIsCurrentTransactionId(DatumGetTransactionId(SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull))))
+		Datum		xid = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull);
+
+		if (TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xid)))
 			row_add(simulation, "", "message", SPI_getbinval(tuple, SPI_tuptable->tupdesc, 2, &isnull));
 	}
 	ec_expr_end(&as);
