@@ -363,7 +363,6 @@ effects_read(Simulation *simulation, int64 last)
 	for (uint64 i = 0; i < SPI_processed; i++)
 	{
 		HeapTuple	tuple = SPI_tuptable->vals[i];
-
 		Datum		xid = SPI_getbinval(tuple, SPI_tuptable->tupdesc, 1, &isnull);
 
 		if (TransactionIdIsCurrentTransactionId(DatumGetTransactionId(xid)))
