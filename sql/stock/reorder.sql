@@ -126,15 +126,17 @@ WITH t AS MATERIALIZED (
 	SELECT w.* FROM way w WHERE w.sku IN (
 		SELECT n.sku FROM way n WHERE n.available <= coalesce(n.minimum, 2 * n.point + 10) + n.lot)
 ), series AS MATERIALIZED (
-	SELECT d.sku, d.series FROM ecauto.demand_daily(
-		ARRAY(SELECT DISTINCT n.sku FROM near n WHERE n.rare AND n.own AND n.minimum IS NULL), (SELECT t.day FROM t)) d
+	-- of many skus it is quicker to read all demand than to look for each in it
+	SELECT d.sku, d.series FROM (SELECT array_agg(DISTINCT n.sku) AS skus FROM near n WHERE n.rare AND n.own AND n.minimum IS NULL HAVING count(*) > 0) a
+	CROSS JOIN LATERAL ecauto.demand_daily(CASE WHEN cardinality(a.skus) <= 100 THEN a.skus END, (SELECT t.day FROM t)) d
+	WHERE d.sku = ANY (a.skus) OR cardinality(a.skus) > 100
 ), pointed AS (
 	SELECT n.*, CASE WHEN n.minimum IS NOT NULL THEN n.minimum ELSE ceil((CASE WHEN q.point IS NULL THEN n.point
 			WHEN n.late_sd > 0 THEN greatest(q.point, n.point) ELSE q.point END)::numeric - 0.000001) END AS at_point,
 		CASE WHEN n.minimum IS NOT NULL THEN 'by hand' WHEN q.point IS NOT NULL THEN 'negative binomial and past windows'
 			WHEN n.rare THEN 'negative binomial' ELSE 'normal' END AS way
 	FROM near n
-	LEFT JOIN series e ON e.sku = n.sku COLLATE "C"
+	LEFT JOIN series e ON e.sku = n.sku COLLATE "C" AND n.rare AND n.own AND n.minimum IS NULL
 	LEFT JOIN LATERAL (SELECT ecauto.demand_quantile(
 		CASE WHEN n.bucket_days = 1 THEN e.series ELSE ecauto.demand_bucket(e.series, n.bucket_days) END,
 		n.days / n.bucket_days, n.service_level) AS point WHERE e.sku IS NOT NULL) q ON true
