@@ -30,7 +30,8 @@
  * What the path asks for (anything else, as /ok, answers 200 {"ok":true}):
  *
  *		/s/NNN			status NNN; 429 and 503 with Retry-After: 1
- *		/s/NNN/SECONDS	the same with Retry-After: SECONDS
+ *		/s/NNN/SECONDS	the same with Retry-After: SECONDS, or a date with
+ *						underscores for spaces
  *		/flaky/K		500 for the first K requests of an idempotency key (of a
  *						path, if there is no key), then 200
  *		/flaky/K/...	the same, but first whatever the rest of the path asks for,

@@ -126,7 +126,13 @@ http_handle(Connection *c, const char *path, const char *key, size_t key_len)
 		int			status = (int) strtol(path + 3, &rest, 10);
 
 		if (*rest == '/')
+		{
 			snprintf(extra, sizeof(extra), "Retry-After: %.40s\r\n", rest + 1);
+			/* a date has spaces, and a path has not */
+			for (char *p = extra + 13; *p != '\0'; p++)
+				if (*p == '_')
+					*p = ' ';
+		}
 		else if (status == 429 || status == 503)
 			strcpy(extra, "Retry-After: 1\r\n");
 		http_answer(c, status, extra, status < 300 ? yes : "{\"ok\":false}");

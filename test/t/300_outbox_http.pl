@@ -5,6 +5,7 @@ use warnings;
 use Digest::SHA qw(hmac_sha256_hex);
 use EcTest;
 use JSON::PP qw(decode_json);
+use POSIX qw(strftime);
 use Test::More;
 
 my $sink = ec_sink();
@@ -89,8 +90,26 @@ is(state_of($id), 'delivered', 'and it arrives');
 $id = sql(q{SELECT ecauto.enqueue('later', '{}')});
 sql('SELECT ecauto.deliver()');
 is(sql("SELECT next_at - created_at >= '2 s' FROM ecauto.message($id)"), 't', 'Retry-After is obeyed');
+server('dated', '/s/503/' . strftime('%a,_%d_%b_%Y_%H:%M:%S_GMT', gmtime(time + 1000)));
+my $dated = sql(q{SELECT ecauto.enqueue('dated', '{}')});
+sql('SELECT ecauto.deliver()');
+is(sql("SELECT next_at - created_at > '900 s' AND next_at - created_at <= '1002 s' FROM ecauto.message($dated)"), 't', 'as a date, too');
+is(sql("SELECT ecauto.cancel($dated)"), 't', 'enough of it');
 is(sql("SELECT ecauto.cancel($id), ecauto.cancel($id)"), 't|f', 'a message that waits can be cancelled, once');
 is(state_of($id), 'cancelled', 'and is');
+
+# a rate lets through what it says at once, and then no more than that a second
+$sink->reset;
+server('paced', '/ok', "rate '4/s'");
+sql("SELECT ecauto.enqueue('paced', '{}') FROM generate_series(1, 12)");
+my $begun = time;
+for (1 .. 100)
+{
+	last if sql(q{SELECT count(*) FROM ecauto.messages('paced', 'delivered')}) == 12;
+	sql('SELECT ecauto.deliver()');
+}
+is(sql(q{SELECT count(*) FROM ecauto.messages('paced', 'delivered')}), '12', 'all leave under a rate');
+cmp_ok(time - $begun, '>=', 1, 'twelve at four a second not at once');
 
 $sink->reset;
 server('moved', '/redirect');
