@@ -372,7 +372,7 @@ delivery_show(const EcDelivery *delivery)
 static bool
 delivery_is_over(EcDelivery *delivery)
 {
-	return delivery->once && delivery->done.n == 0 &&
+	return delivery->once && delivery->done.n == 0 && delivery->busy.n == 0 &&
 		delivery->queued + delivery->inflight == 0 && !delivery->woken &&
 		(!delivery->ready || ec_lanes_exhausted(delivery, ec_worker_clock()));
 }

@@ -75,7 +75,8 @@ struct EcJob
 	int			nremaining;
 	char	  **remaining;		/* point into rcpts */
 	char	   *refused;		/* mail: recipients refused for good, of one to be tried again */
-	bool		busy;			/* could not be settled, as others hold the row */
+	bool		busy;			/* could not be settled, as others hold the row; */
+	int64		busy_since;		/* us of ec_worker_clock(); 0: never yet */
 };
 
 typedef struct EcJobList

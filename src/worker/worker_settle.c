@@ -9,8 +9,9 @@
  * keep the others; its lease runs out, and it is tried again.
  *
  * A message whose row an open transaction holds is kept, and settled when that
- * has ended.  Only ecauto.deliver() does not wait: it may be called in that
- * very transaction.
+ * has ended; most end in a moment, since another process that looks for
+ * messages locks a row before it sees whose it is.  ecauto.deliver() does not
+ * wait for long: it may be called in that very transaction.
  *
  *-------------------------------------------------------------------------
  */
@@ -24,7 +25,9 @@
 #include "worker/worker_delivery.h"
 
 #define ERROR_KEPT 1000			/* bytes of an error */
-#define BUSY_WAIT  (USECS_PER_SEC / 4)	/* until rows that others hold are tried again */
+#define BUSY_FIRST (USECS_PER_SEC / 100)	/* until rows that others hold are tried again, */
+#define BUSY_WAIT  (USECS_PER_SEC / 4)	/* at most; */
+#define BUSY_MOST  (3 * USECS_PER_SEC)	/* ecauto.deliver(): and for how long */
 
 /*
  * What another computer said, as text that the database can store: cut off at
@@ -268,11 +271,20 @@ ec_delivery_settle(EcDelivery *delivery)
 			if (job->target != NULL)
 				ec_target_release(delivery, job->target);
 			job->target = NULL;
-			if (ok && job->busy && !delivery->once)
+			if (ok && job->busy)
 			{
-				ec_jobs_append(&delivery->busy, job);
-				delivery->busy_until = ec_worker_clock() + BUSY_WAIT;
-				continue;
+				int64		now = ec_worker_clock();
+
+				if (job->busy_since == 0)
+					job->busy_since = now;
+				if (!delivery->once || now - job->busy_since < BUSY_MOST)
+				{
+					int64		again = now + Min(BUSY_WAIT, BUSY_FIRST + now - job->busy_since);
+
+					delivery->busy_until = delivery->busy.n > 0 ? Min(delivery->busy_until, again) : again;
+					ec_jobs_append(&delivery->busy, job);
+					continue;
+				}
 			}
 			if (job->entity != NULL && ok && !job->busy)
 				ec_lane_look_at(delivery, job->lane, job->entity);
