@@ -137,7 +137,7 @@ LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	zone constant text := coalesce(nullif(current_setting('ecauto.timezone'), ''), current_setting('timezone'));
+	zone constant text := ecauto.shop_timezone();
 BEGIN
 	PERFORM ecauto.require_shop('set an exchange rate');
 	IF rate IS NULL OR NOT rate > 0 OR rate IN ('NaN', 'Infinity') THEN

@@ -256,7 +256,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	sku_key constant text := ecauto.price_sku_key(sku);
-	zone constant text := coalesce(nullif(current_setting('ecauto.timezone'), ''), current_setting('timezone'));
+	zone constant text := ecauto.shop_timezone();
 	money text := upper(currency);
 	current_price numeric;
 	days integer;

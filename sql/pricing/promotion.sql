@@ -30,7 +30,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	at constant timestamptz := coalesce(as_of, ecauto.now());
-	zone constant text := coalesce(nullif(current_setting('ecauto.timezone', true), ''), current_setting('timezone'));
+	zone constant text := ecauto.shop_timezone();
 	today constant date := (at AT TIME ZONE zone)::date;
 	asked_currency constant text := ecauto.price_currency(definition ->> 'currency');
 	window_days constant integer := coalesce((definition ->> 'window_days')::integer, 28);

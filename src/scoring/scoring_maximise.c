@@ -32,7 +32,7 @@
  *
  * On return theta is where the search ended.  Returns the value there;
  * *converged says whether the gradient, per observation, vanished (but for
- * parameters at a bound).  tolerance is for that.  hessian: what is known of
+ * parameters at a bound).  tolerance is for that.  inverse: what is known of
  * the inverse of the negative Hessian before (row-wise, positive definite)
  * and after; NULL if nobody wants it.  Interruptible.
  */

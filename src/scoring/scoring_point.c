@@ -168,8 +168,7 @@ rule_apply(void *arg)
 					 "LEFT JOIN ecauto_data.customer_fact g ON ev.customer IS NULL "
 					 "AND g.guest_email = lower(ev.new->>'email') "
 					 "WHERE ev.kind = $6), "
-					 "c AS (SELECT event.*, (event.at AT TIME ZONE coalesce(nullif(current_setting('ecauto.timezone'), ''), "
-					 "current_setting('TimeZone')))::date AS day, "
+					 "c AS (SELECT event.*, (event.at AT TIME ZONE ecauto.shop_timezone())::date AS day, "
 					 "$8 * CASE WHEN $13 = '' THEN 1 "
 					 "WHEN jsonb_typeof(event.new->$13) = 'number' THEN (event.new->>$13)::float8 ELSE 0 END AS points "
 					 "FROM e AS event %s%s%s WHERE event.customer IS NOT NULL "
@@ -316,12 +315,6 @@ rule_mark(Rule *rule, const ErrorData *error)
 	SPI_finish();
 }
 
-static char *
-text_column(HeapTuple tuple, TupleDesc desc, int column)
-{
-	return SPI_getvalue(tuple, desc, column);
-}
-
 /*
  * Rules (Rule *) for the kinds of events in this tick, in the caller's
  * context; *undo: are there events that take points back?  *last_point: what
@@ -365,11 +358,11 @@ rules_of_tick(EcTick *tick, bool *undo, int64 *last_point)
 			*undo = true;
 		else
 		{
-			rule->name = text_column(tuple, desc, 2);
-			rule->kind = text_column(tuple, desc, 3);
+			rule->name = SPI_getvalue(tuple, desc, 2);
+			rule->kind = SPI_getvalue(tuple, desc, 3);
 			rule->points = DatumGetFloat8(SPI_getbinval(tuple, desc, 4, &isnull));
-			rule->times = text_column(tuple, desc, 5);
-			rule->condition = text_column(tuple, desc, 6);
+			rule->times = SPI_getvalue(tuple, desc, 5);
+			rule->condition = SPI_getvalue(tuple, desc, 6);
 			rule->half_life = DatumGetFloat8(SPI_getbinval(tuple, desc, 7, &isnull));
 			rule->once = DatumGetBool(SPI_getbinval(tuple, desc, 8, &isnull));
 			rule->per_day = DatumGetInt32(SPI_getbinval(tuple, desc, 9, &isnull));
