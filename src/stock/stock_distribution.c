@@ -101,8 +101,8 @@ log_gamma(double x)
 }
 
 /* Upper regularised incomplete gamma function Q(a, x): P(Poisson(x) < a). */
-static double
-gamma_upper(double a, double x)
+double
+ec_gamma_upper(double a, double x)
 {
 	double		front;
 
@@ -206,7 +206,7 @@ ec_negbin_cdf(double mean, double variance, double x)
 	if (mean <= 0)
 		return 1;
 	if (is_poisson(mean, variance))
-		return gamma_upper(floor(x) + 1, mean);
+		return ec_gamma_upper(floor(x) + 1, mean);
 	return beta_incomplete(mean * mean / (variance - mean), floor(x) + 1, mean / variance);
 }
 

@@ -177,6 +177,7 @@ extern double ec_adida(const double *y, int n);
 extern double ec_normal_cdf(double z);
 extern double ec_normal_quantile(double p);
 extern double ec_normal_loss(double z);
+extern double ec_gamma_upper(double a, double x);
 extern double ec_negbin_cdf(double mean, double variance, double x);
 extern double ec_negbin_quantile(double mean, double variance, double p);
 extern double ec_negbin_loss(double mean, double variance, double x);
