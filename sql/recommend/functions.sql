@@ -70,3 +70,10 @@ LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 1000;
 COMMENT ON FUNCTION ecauto.association_rules(float8, float8, integer) IS
 'who buys all of antecedent (keys of one sku or more) buys consequent too: in so many orders, which are at least min_support of all orders with a line, and at least min_confidence of those with antecedent; lift: how many times more often than others; conviction (Infinity if always); rules of at most max_items skus in all; in no order; from all orders that the last tick saw and that were not cancelled; error if a share is not between 0 and 1, max_items not between 2 and 30, or more than 5,000,000 sets are that frequent; for operators';
 REVOKE ALL ON FUNCTION ecauto.association_rules(float8, float8, integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.pair_counts(pairs bytea)
+RETURNS TABLE (other integer, orders integer)
+AS 'MODULE_PATHNAME', 'ecauto_pair_counts'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100;
+COMMENT ON FUNCTION ecauto.pair_counts(bytea) IS
+'what a row of ecauto_data.recommend_count holds: numbers of items, ascending, and how many orders had both; error if it is damaged';

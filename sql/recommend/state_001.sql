@@ -12,26 +12,35 @@ CREATE TABLE ecauto_data.recommend_model (
 	pairs bigint NOT NULL DEFAULT 0,
 	last_version bigint NOT NULL DEFAULT 0,
 	rebuild_every interval DEFAULT '1 day' CHECK (rebuild_every > '0'),
-	tried_at timestamptz
+	tried_at timestamptz,
+	counted_until timestamptz,
+	built_skus integer NOT NULL DEFAULT 0,
+	buckets integer NOT NULL DEFAULT 1
 );
 INSERT INTO ecauto_data.recommend_model DEFAULT VALUES;
 COMMENT ON TABLE ecauto_data.recommend_model IS
-	'one row: the version of recommendations that is read (NULL: none was built), and what it was built from';
+	'one row: the version of recommendations that is read (NULL: none was built), and what it holds; orders, skus and pairs are brought up to date by ticks';
 COMMENT ON COLUMN ecauto_data.recommend_model.rebuild_every IS 'a tick builds anew after so long, once there was a first build; NULL: never';
 COMMENT ON COLUMN ecauto_data.recommend_model.tried_at IS 'when a tick last tried to build';
+COMMENT ON COLUMN ecauto_data.recommend_model.counted_until IS 'orders placed until then are counted';
+COMMENT ON COLUMN ecauto_data.recommend_model.built_skus IS 'skus that are numbered in the order of their keys; those with higher numbers came later';
+COMMENT ON COLUMN ecauto_data.recommend_model.buckets IS 'over how many rows of recommend_basket the orders of this version are spread';
 
 CREATE TABLE ecauto_data.recommend_item (
 	version bigint NOT NULL,
 	no integer NOT NULL,
 	sku text COLLATE "C" NOT NULL,
+	rank float8 NOT NULL,
 	orders integer NOT NULL,
 	customers integer NOT NULL,
 	repeat_customers integer NOT NULL,
 	PRIMARY KEY (version, no),
 	UNIQUE (version, sku)
-);
+) WITH (fillfactor = 80);
 COMMENT ON TABLE ecauto_data.recommend_item IS
-	'skus of a version, numbered from 0, with the numbers of orders, of customers, and of customers who bought them again in another order';
+	'skus of a version, numbered from 0, with the numbers of orders (kept up to date), and, when it was built, of customers, and of customers who bought them again in another order';
+COMMENT ON COLUMN ecauto_data.recommend_item.rank IS
+	'ascends with the key: the number, and of a sku that came after the build a fraction between those of its neighbours';
 
 CREATE TABLE ecauto_data.recommend_pair (
 	version bigint NOT NULL,
@@ -39,14 +48,47 @@ CREATE TABLE ecauto_data.recommend_pair (
 	viewed boolean NOT NULL,
 	others integer[] NOT NULL,
 	counts integer[] NOT NULL,
-	totals integer[] NOT NULL,
 	total integer NOT NULL,
 	PRIMARY KEY (version, viewed, item)
-);
-ALTER TABLE ecauto_data.recommend_pair ALTER others SET STORAGE EXTERNAL, ALTER counts SET STORAGE EXTERNAL,
-	ALTER totals SET STORAGE EXTERNAL;
+) WITH (fillfactor = 80);
+ALTER TABLE ecauto_data.recommend_pair ALTER others SET STORAGE EXTERNAL, ALTER counts SET STORAGE EXTERNAL;
 COMMENT ON TABLE ecauto_data.recommend_pair IS
-	'neighbours of an item: how many orders (viewed: visitors) had both (counts), the other one (totals), and the item (total); its 100 most frequent and its 50 nearest by cosine';
+	'the 100 most frequent neighbours of an item: how many orders (viewed: visitors) had both (counts), and the item (total)';
+
+CREATE TABLE ecauto_data.recommend_count (
+	version bigint NOT NULL,
+	viewed boolean NOT NULL,
+	item integer NOT NULL,
+	pairs bytea NOT NULL,
+	PRIMARY KEY (version, viewed, item)
+) WITH (fillfactor = 90);
+ALTER TABLE ecauto_data.recommend_count ALTER pairs SET STORAGE EXTERNAL;
+COMMENT ON TABLE ecauto_data.recommend_count IS
+	'with how many orders (viewed: visitors) an item shares each other one: all of them, packed; ecauto.pair_counts() shows them';
+
+CREATE TABLE ecauto_data.recommend_total (
+	version bigint NOT NULL,
+	viewed boolean NOT NULL,
+	chunk integer NOT NULL,
+	totals integer[] NOT NULL,
+	PRIMARY KEY (version, viewed, chunk)
+);
+ALTER TABLE ecauto_data.recommend_total ALTER totals SET STORAGE EXTERNAL;
+COMMENT ON TABLE ecauto_data.recommend_total IS
+	'how many orders (viewed: visitors) had each item, 400 items a row, by number: to be read at once where all are needed';
+
+CREATE TABLE ecauto_data.recommend_basket (
+	version bigint NOT NULL,
+	bucket integer NOT NULL,
+	orders text[] COLLATE "C" NOT NULL,
+	sizes integer[] NOT NULL,
+	items integer[] NOT NULL,
+	PRIMARY KEY (version, bucket)
+) WITH (fillfactor = 70, toast_tuple_target = 4080);
+ALTER TABLE ecauto_data.recommend_basket ALTER orders SET STORAGE EXTERNAL, ALTER sizes SET STORAGE EXTERNAL,
+	ALTER items SET STORAGE EXTERNAL;
+COMMENT ON TABLE ecauto_data.recommend_basket IS
+	'as what each order was counted, so that it can be taken back when it changes: keys of orders, how many items each has, and the items one after the other; about 64 orders a row, by a hash of the key';
 
 CREATE TABLE ecauto_data.recommend_weight (
 	version bigint NOT NULL,

@@ -46,6 +46,7 @@ static const char lines_statement[] =
 	"gone AS (DELETE FROM ecauto_data.order_item i WHERE ($1 IS NULL OR i.order_key = ANY ($1))\n"
 	"  AND NOT EXISTS (SELECT FROM now n WHERE n.order_key = i.order_key AND n.sku = i.sku))\n"
 	"INSERT INTO ecauto_data.order_item (order_key, sku, qty, amount) SELECT order_key, sku, qty, amount FROM now\n"
+	"ORDER BY order_key, sku\n"			/* lines of an order lie together, and the index is filled in order */
 	"ON CONFLICT (order_key, sku) DO UPDATE SET qty = excluded.qty, amount = excluded.amount\n"
 	"WHERE (order_item.qty, order_item.amount) IS DISTINCT FROM (excluded.qty, excluded.amount)";
 

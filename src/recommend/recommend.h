@@ -38,12 +38,19 @@ typedef struct EcMatrix
 	int			ncapped;		/* users of whom not all items count */
 } EcMatrix;
 
+/* What one item has in common with another. */
+typedef struct EcShared
+{
+	double		weight;			/* of the users who had both, in EC_MATRIX_UNIT */
+	int			count;			/* of them; 0: none */
+} EcShared;
+
 typedef struct EcMatrixRow
 {
 	int			n;
-	int		   *items;
-	int		   *count;			/* [nitems]; by item, not by place in items */
-	double	   *weight;			/* [nitems]; the same */
+	int		   *items;			/* ascending */
+	EcShared   *shared;			/* [nitems]; by item, not by place in items */
+	uint64	   *touched;		/* a bit for each item */
 } EcMatrixRow;
 
 extern EcMatrix *ec_matrix_build(const EcHad *had, int64 n, int nusers, int nitems, int cap);
@@ -63,11 +70,16 @@ typedef struct EcWeight
 /* Takes the weights of all sources of one target, in order of source. */
 typedef void (*EcEaseTarget) (int target, const EcWeight *weights, int n, void *arg);
 
+/* Sees what an item has in common with others (itself included), item by item. */
+typedef void (*EcEaseRow) (int item, const EcMatrixRow *row, void *arg);
+
 typedef struct EcEase
 {
 	int			neighbours;		/* K */
 	double		lambda;
 	Size		memory;			/* bytes that the gram matrix may take */
+	EcEaseRow	row;			/* or NULL */
+	void	   *row_arg;
 } EcEase;
 
 /* What came of it. */
@@ -95,6 +107,69 @@ typedef struct EcScored
 extern int	ec_scored_compare(const void *a, const void *b);
 extern void ec_scored_put(EcScored *heap, int *n, int k, EcScored one);
 
+/* ---- recommend_built.c ---- */
+
+typedef struct EcBuilt EcBuilt;
+
+extern EcBuilt *ec_built_open(const char *table);
+extern void ec_built_put(EcBuilt *rows, Datum *values);
+extern void ec_built_replace(EcBuilt *rows, ItemPointer tid, Datum *values);
+extern void ec_built_close(EcBuilt *rows);
+extern Datum ec_int_array(const int *values, int n);
+extern Datum ec_real_array(const float *values, int n);
+
+/* ---- recommend_pairs.c ---- */
+
+/* neighbours of an item that recommend_pair keeps */
+#define EC_PAIRS_FREQUENT 100
+
+/* items of a row of recommend_total */
+#define EC_TOTAL_CHUNK 400
+
+/* With how many orders an item shares others. */
+typedef struct EcPairs
+{
+	int			n;
+	int			room;
+	int		   *item;			/* ascending */
+	int		   *count;
+} EcPairs;
+
+/* Places of items by key; both NULL: place and number are the same. */
+typedef struct EcOrder
+{
+	int		   *place;
+	int		   *item;
+} EcOrder;
+
+static inline int
+ec_order_place(const EcOrder *order, int item)
+{
+	return order->place != NULL ? order->place[item] : item;
+}
+
+static inline int
+ec_order_item(const EcOrder *order, int place)
+{
+	return order->item != NULL ? order->item[place] : place;
+}
+
+typedef struct EcNear
+{
+	int			item;
+	int			count;			/* orders with both */
+	int			total;			/* orders of item */
+	double		nearness;
+} EcNear;
+
+extern void ec_pairs_reserve(EcPairs *pairs, int n);
+extern bytea *ec_pairs_pack(const EcPairs *pairs);
+extern void ec_pairs_unpack(bytea *packed, int nitems, EcPairs *pairs);
+extern EcOrder *ec_order_create(int nbuilt, int n, const double *ranks);
+extern int	ec_pairs_frequent(const EcPairs *pairs, const EcOrder *order, int *others, int *counts);
+extern EcNear *ec_pairs_nearest(const EcPairs *pairs, const EcOrder *order, int total, const int *totals,
+								int most, int *n);
+
 /* ---- recommend_name.c ---- */
 
 typedef struct EcName
@@ -107,7 +182,7 @@ typedef struct EcNames EcNames;
 
 extern EcNames *ec_names_create(void);
 extern int	ec_names_put(EcNames *names, const char *key, int len);
-extern int	ec_names_find(const EcNames *names, const char *key, int len);
+extern int	ec_names_find(EcNames *names, const char *key, int len);
 extern int	ec_names_count(const EcNames *names);
 extern const EcName *ec_names_get(const EcNames *names, int number);
 
@@ -151,6 +226,36 @@ typedef struct EcBought
 
 extern EcBought *ec_history_read(TimestampTz until);
 
+/* ---- recommend_bucket.c ---- */
+
+/* As what some orders were counted: a row of recommend_basket. */
+typedef struct EcBucket
+{
+	int			n;
+	int			room;
+	EcName	   *order;
+	int		   *size;
+	int64		nitems;
+	int64		item_room;
+	int		   *item;
+} EcBucket;
+
+extern int	ec_bucket_of(const char *key, int len, int buckets);
+extern void ec_bucket_reset(EcBucket *bucket);
+extern void ec_bucket_add(EcBucket *bucket, const EcName *order, const int *items, int n);
+extern void ec_bucket_values(const EcBucket *bucket, int64 version, int number, Datum *values);
+extern void ec_bucket_read(EcBucket *bucket, ArrayType *orders, ArrayType *sizes, ArrayType *items);
+
+/* ---- recommend_near.c ---- */
+
+extern int *ec_totals_read(int64 version, bool viewed, int nitems);
+extern EcOrder *ec_order_read(int64 version, int nbuilt, int nitems);
+extern EcNear *ec_near_read(int64 version, int item, bool viewed, int most, int *n);
+
+/* ---- recommend_popular.c ---- */
+
+extern void ec_items_write(int64 version, const EcBought *history, const int *totals);
+
 /* ---- recommend_build.c ---- */
 
 /*
@@ -173,6 +278,7 @@ typedef struct EcShown
 	char	   *sku;			/* key */
 	double		score;
 	int			item;			/* number in the version, or -1 */
+	int			total;			/* its orders, if skus_read() found it */
 	char	   *reason;			/* or NULL */
 	double		figures[5];		/* of also_bought() */
 	/* set by ec_shown_check(): */

@@ -31,12 +31,8 @@ PG_FUNCTION_INFO_V1(ecauto_build_recommendations);
 /* ... of an order or a visitor so many */
 #define BASKET_ITEMS 1000
 
-/* neighbours that are kept: by number of orders, by nearness */
-#define PAIRS_FREQUENT 100
-#define PAIRS_NEAR 50
-
-#define POPULAR_ITEMS 500
-#define POPULAR_HALF_LIFE (60 * (double) USECS_PER_DAY)
+/* orders that share a row of recommend_basket */
+#define BUCKET_ORDERS 64
 
 /* ridges; docs/recommend.md says how they were found */
 #define LAMBDA_CUSTOMER 20
@@ -58,7 +54,8 @@ typedef struct Build
 	int64		pairs;
 	int64		capped_orders;
 	int64		capped_customers;
-	EcBought  *history;
+	int			buckets;
+	EcBought   *history;
 } Build;
 
 /* ---- rows of the state ---- */
@@ -70,184 +67,6 @@ put(const char *sql, int nargs, const Oid *types, Datum *values)
 
 	if (rc < 0)
 		elog(ERROR, "SPI_execute_plan returned %s", SPI_result_code_string(rc));
-}
-
-static Datum
-int_array(const int *values, int n)
-{
-	ArrayType  *array;
-	int			dims = n;
-	int			lower = 1;
-	Size		size = ARR_OVERHEAD_NONULLS(1) + n * sizeof(int);
-
-	if (n == 0)
-		return PointerGetDatum(construct_empty_array(INT4OID));
-	array = palloc0(size);
-	SET_VARSIZE(array, size);
-	array->ndim = 1;
-	array->elemtype = INT4OID;
-	memcpy(ARR_DIMS(array), &dims, sizeof(int));
-	memcpy(ARR_LBOUND(array), &lower, sizeof(int));
-	memcpy(ARR_DATA_PTR(array), values, n * sizeof(int));
-	return PointerGetDatum(array);
-}
-
-static Datum
-real_array(const float *values, int n)
-{
-	Datum		array = int_array((const int *) values, n);
-
-	((ArrayType *) DatumGetPointer(array))->elemtype = FLOAT4OID;
-	return array;
-}
-
-/* ---- items, and what is popular ---- */
-
-/* A customer's last purchase of an item. */
-typedef struct Last
-{
-	int			country;
-	int			item;
-	float		weight;
-} Last;
-
-static int
-last_compare(const void *a, const void *b)
-{
-	const Last *left = a;
-	const Last *right = b;
-
-	return (left->country > right->country) - (left->country < right->country);
-}
-
-static void
-popular_write(const Build *build, const EcName *country, const double *sum, int nitems)
-{
-	static const Oid types[] = {INT8OID, TEXTOID, INT4ARRAYOID, FLOAT4ARRAYOID};
-	EcScored		heap[POPULAR_ITEMS];
-	int			items[POPULAR_ITEMS];
-	float		shares[POPULAR_ITEMS];
-	int			n = 0;
-	Datum		values[4];
-
-	for (int i = 0; i < nitems; i++)
-		if (sum[i] > 0)
-			ec_scored_put(heap, &n, POPULAR_ITEMS, (EcScored) {sum[i], i});
-	qsort(heap, n, sizeof(EcScored), ec_scored_compare);
-	for (int i = 0; i < n; i++)
-	{
-		items[i] = heap[i].item;
-		shares[i] = heap[i].score / heap[0].score;
-	}
-	if (n == 0)
-		return;
-	values[0] = Int64GetDatum(build->version);
-	values[1] = PointerGetDatum(cstring_to_text_with_len(country->key, country->len));
-	values[2] = int_array(items, n);
-	values[3] = real_array(shares, n);
-	put("INSERT INTO ecauto_data.recommend_popular (version, country, items, shares) VALUES ($1, $2, $3, $4)",
-		4, types, values);
-}
-
-/*
- * Items with their figures, and what is popular where.  A purchase that was
- * paid back whole is one, but makes nothing popular.
- */
-static void
-items_write(const Build *build)
-{
-	static const Oid types[] = {INT8OID, INT4OID, TEXTOID, INT4OID, INT4OID, INT4OID};
-	const EcBought *history = build->history;
-	const EcBaskets *orders = &history->orders;
-	int			nskus = history->nskus;
-	int		   *norders = palloc0(Max(nskus, 1) * sizeof(int));
-	int		   *ncustomers = palloc0(Max(nskus, 1) * sizeof(int));
-	int		   *nrepeat = palloc0(Max(nskus, 1) * sizeof(int));
-	int		   *seen = palloc(Max(nskus, 1) * sizeof(int));
-	int		   *again = palloc(Max(nskus, 1) * sizeof(int));
-	int64	   *start = palloc_extended((orders->nusers + 1) * sizeof(int64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	int		   *of = palloc_extended(Max(orders->n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
-	Last	   *last = palloc_extended(Max(orders->nitems, 1) * sizeof(Last), MCXT_ALLOC_HUGE);
-	int64		nlast = 0;
-	double	   *sum = palloc0(Max(nskus, 1) * sizeof(double));
-	TimestampTz newest = orders->n > 0 ? orders->basket[orders->n - 1].at : 0;
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old;
-
-	/* baskets of each user, in order */
-	for (int i = 0; i < orders->n; i++)
-		start[orders->basket[i].user + 1]++;
-	for (int u = 0; u < orders->nusers; u++)
-		start[u + 1] += start[u];
-	for (int i = 0; i < orders->n; i++)
-		of[start[orders->basket[i].user]++] = i;
-	for (int i = 0; i < nskus; i++)
-		seen[i] = again[i] = -1;
-	/* start[u] is now the end of u */
-	for (int u = 0; u < orders->nusers; u++)
-		for (int64 k = start[u] - 1; k >= (u > 0 ? start[u - 1] : 0); k--)
-		{
-			const EcBasket *basket = &orders->basket[of[k]];
-			float		weight = exp2((double) (basket->at - newest) / POPULAR_HALF_LIFE);
-
-			for (int j = 0; j < basket->n; j++)
-			{
-				int			item = orders->item[basket->first + j];
-
-				norders[item]++;
-				if (seen[item] != u)
-				{
-					seen[item] = u;
-					ncustomers[item]++;
-					if (!basket->returned)
-						last[nlast++] = (Last) {basket->country, item, weight};
-				}
-				else if (again[item] != u)
-				{
-					again[item] = u;
-					nrepeat[item]++;
-				}
-			}
-		}
-
-	old = MemoryContextSwitchTo(row_context);
-	for (int i = 0; i < nskus; i++)
-	{
-		Datum		values[6];
-
-		values[0] = Int64GetDatum(build->version);
-		values[1] = Int32GetDatum(i);
-		values[2] = PointerGetDatum(cstring_to_text_with_len(history->sku[i].key, history->sku[i].len));
-		values[3] = Int32GetDatum(norders[i]);
-		values[4] = Int32GetDatum(ncustomers[i]);
-		values[5] = Int32GetDatum(nrepeat[i]);
-		put("INSERT INTO ecauto_data.recommend_item (version, no, sku, orders, customers, repeat_customers) "
-			"VALUES ($1, $2, $3, $4, $5, $6)", 6, types, values);
-		MemoryContextReset(row_context);
-	}
-
-	/* sums of floats depend on their order: it is that of users, which the keys do not tell; so round */
-	for (int64 i = 0; i < nlast; i++)
-		sum[last[i].item] += rint(last[i].weight * EC_MATRIX_UNIT);
-	popular_write(build, &(EcName) {"", 0}, sum, nskus);
-	qsort(last, nlast, sizeof(Last), last_compare);
-	for (int64 i = 0; i < nlast;)
-	{
-		int64		from = i;
-
-		for (; i < nlast && last[i].country == last[from].country; i++)
-			;
-		if (last[from].country < 0)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		memset(sum, 0, nskus * sizeof(double));
-		for (int64 k = from; k < i; k++)
-			sum[last[k].item] += rint(last[k].weight * EC_MATRIX_UNIT);
-		popular_write(build, ec_names_get(history->countries, last[from].country), sum, nskus);
-		MemoryContextReset(row_context);
-	}
-	MemoryContextSwitchTo(old);
-	MemoryContextDelete(row_context);
 }
 
 /* ---- pairs ---- */
@@ -272,77 +91,151 @@ baskets_matrix(const EcBaskets *baskets, int nskus, bool by_user, int cap)
 	return matrix;
 }
 
-static void
-pairs_write(Build *build, const EcMatrix *matrix, bool viewed)
+/* Where the pairs of items go. */
+typedef struct PairsTo
 {
-	static const Oid types[] = {INT8OID, INT4OID, BOOLOID, INT4ARRAYOID, INT4ARRAYOID, INT4ARRAYOID, INT4OID};
-	EcMatrixRow *row = ec_matrix_row_create(matrix);
-	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
-	MemoryContext old = MemoryContextSwitchTo(row_context);
-	int		   *total = MemoryContextAllocExtended(old, Max(matrix->nitems, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+	Build	   *build;
+	const int  *total;
+	bool		viewed;
+	EcBuilt	   *counts;
+	EcBuilt	   *lists;
+	EcPairs		pairs;
+	MemoryContext row_context;
+} PairsTo;
+
+static void
+pairs_open(PairsTo *to, Build *build, const int *total, bool viewed)
+{
+	memset(to, 0, sizeof(*to));
+	to->build = build;
+	to->total = total;
+	to->viewed = viewed;
+	to->counts = ec_built_open("recommend_count");
+	to->lists = ec_built_open("recommend_pair");
+	ec_pairs_reserve(&to->pairs, build->skus);
+	to->row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
+}
+
+/* EcEaseRow: the pairs of one item */
+static void
+pairs_put(int item, const EcMatrixRow *row, void *arg)
+{
+	static const EcOrder in_order = {0};
+	PairsTo    *to = arg;
+	EcPairs    *pairs = &to->pairs;
+	int			others[EC_PAIRS_FREQUENT];
+	int			counts[EC_PAIRS_FREQUENT];
+	int			n;
+	Datum		values[6];
+	MemoryContext old;
+
+	pairs->n = 0;
+	for (int k = 0; k < row->n; k++)
+		if (row->items[k] != item)
+		{
+			pairs->item[pairs->n] = row->items[k];
+			pairs->count[pairs->n++] = row->shared[row->items[k]].count;
+		}
+	to->build->pairs += pairs->n;
+	if (pairs->n == 0)
+		return;
+	old = MemoryContextSwitchTo(to->row_context);
+	values[0] = Int64GetDatum(to->build->version);
+	values[1] = BoolGetDatum(to->viewed);
+	values[2] = Int32GetDatum(item);
+	values[3] = PointerGetDatum(ec_pairs_pack(pairs));
+	ec_built_put(to->counts, values);
+	n = ec_pairs_frequent(pairs, &in_order, others, counts);
+	values[1] = Int32GetDatum(item);
+	values[2] = BoolGetDatum(to->viewed);
+	values[3] = ec_int_array(others, n);
+	values[4] = ec_int_array(counts, n);
+	values[5] = Int32GetDatum(to->total[item]);
+	ec_built_put(to->lists, values);
+	MemoryContextSwitchTo(old);
+	MemoryContextReset(to->row_context);
+}
+
+static void
+pairs_close(PairsTo *to)
+{
+	EcBuilt	   *rows = ec_built_open("recommend_total");
+	int			nitems = to->build->skus;
+
+	for (int first = 0; first < nitems; first += EC_TOTAL_CHUNK)
+	{
+		Datum		values[4];
+
+		values[0] = Int64GetDatum(to->build->version);
+		values[1] = BoolGetDatum(to->viewed);
+		values[2] = Int32GetDatum(first / EC_TOTAL_CHUNK);
+		values[3] = ec_int_array(to->total + first, Min(EC_TOTAL_CHUNK, nitems - first));
+		ec_built_put(rows, values);
+	}
+	ec_built_close(rows);
+	ec_built_close(to->counts);
+	ec_built_close(to->lists);
+	MemoryContextDelete(to->row_context);
+}
+
+/* Users of each item. */
+static int *
+matrix_totals(const EcMatrix *matrix)
+{
+	int		   *total = palloc_extended(Max(matrix->nitems, 1) * sizeof(int), MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < matrix->nitems; i++)
 		total[i] = matrix->item_start[i + 1] - matrix->item_start[i];
-	for (int i = 0; i < matrix->nitems; i++)
+	return total;
+}
+
+/* As what each order was counted; users of the matrix are the orders. */
+static void
+baskets_write(const Build *build, const EcMatrix *matrix)
+{
+	const EcBaskets *orders = &build->history->orders;
+	EcBuilt	   *rows = ec_built_open("recommend_basket");
+	int64	   *start = palloc_extended((build->buckets + 1) * sizeof(int64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	int		   *bucket = palloc_extended(Max(orders->n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+	int		   *of = palloc_extended(Max(orders->n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
+	MemoryContext old = MemoryContextSwitchTo(row_context);
+	EcBucket   *one = MemoryContextAllocZero(old, sizeof(EcBucket));
+
+	for (int i = 0; i < orders->n; i++)
 	{
-		EcScored		frequent[PAIRS_FREQUENT + PAIRS_NEAR];
-		EcScored		near[PAIRS_NEAR];
-		int			others[PAIRS_FREQUENT + PAIRS_NEAR];
-		int			counts[PAIRS_FREQUENT + PAIRS_NEAR];
-		int			totals[PAIRS_FREQUENT + PAIRS_NEAR];
-		int			n = 0;
-		int			nnear = 0;
-		int			nfrequent;
-		Datum		values[7];
+		bucket[i] = ec_bucket_of(orders->basket[i].key, orders->basket[i].len, build->buckets);
+		start[bucket[i] + 1]++;
+	}
+	for (int b = 0; b < build->buckets; b++)
+		start[b + 1] += start[b];
+	for (int i = 0; i < orders->n; i++)
+		of[start[bucket[i]]++] = i;
+	for (int b = 0; b < build->buckets; b++)
+	{
+		Datum		values[5];
 
-		if (total[i] == 0)
-			continue;
-		CHECK_FOR_INTERRUPTS();
-		ec_matrix_row(matrix, i, row);
-		for (int k = 0; k < row->n; k++)
+		ec_bucket_reset(one);
+		/* start[b] is now the end of b */
+		for (int64 k = b > 0 ? start[b - 1] : 0; k < start[b]; k++)
 		{
-			int			item = row->items[k];
+			const EcBasket *basket = &orders->basket[of[k]];
+			EcName		key = {basket->key, basket->len};
 
-			if (item == i)
-				continue;
-			ec_scored_put(frequent, &n, PAIRS_FREQUENT, (EcScored) {row->count[item], item});
-			ec_scored_put(near, &nnear, PAIRS_NEAR,
-					 (EcScored) {ec_nearness(row->count[item], total[i], total[item]), item});
+			ec_bucket_add(one, &key, matrix->user_item + matrix->user_start[of[k]],
+						  matrix->user_start[of[k] + 1] - matrix->user_start[of[k]]);
 		}
-		build->pairs += row->n - 1;
-		if (n == 0)
-			continue;
-		nfrequent = n;
-		for (int k = 0; k < nnear; k++)
-		{
-			bool		known = false;
-
-			for (int j = 0; j < nfrequent && !known; j++)
-				known = frequent[j].item == near[k].item;
-			if (!known)
-				frequent[n++] = (EcScored) {row->count[near[k].item], near[k].item};
-		}
-		qsort(frequent, n, sizeof(EcScored), ec_scored_compare);
-		for (int k = 0; k < n; k++)
-		{
-			others[k] = frequent[k].item;
-			counts[k] = (int) frequent[k].score;
-			totals[k] = total[others[k]];
-		}
-		values[0] = Int64GetDatum(build->version);
-		values[1] = Int32GetDatum(i);
-		values[2] = BoolGetDatum(viewed);
-		values[3] = int_array(others, n);
-		values[4] = int_array(counts, n);
-		values[5] = int_array(totals, n);
-		values[6] = Int32GetDatum(total[i]);
-		put("INSERT INTO ecauto_data.recommend_pair (version, item, viewed, others, counts, totals, total) "
-			"VALUES ($1, $2, $3, $4, $5, $6, $7)", 7, types, values);
+		ec_bucket_values(one, build->version, b, values);
+		ec_built_put(rows, values);
 		MemoryContextReset(row_context);
+		memset(one, 0, sizeof(EcBucket));
 	}
 	MemoryContextSwitchTo(old);
+	ec_built_close(rows);
 	MemoryContextDelete(row_context);
-	pfree(total);
+	pfree(start);
+	pfree(bucket);
+	pfree(of);
 }
 
 /* ---- weights ---- */
@@ -385,7 +278,6 @@ solved_put(int target, const EcWeight *weights, int n, void *arg)
 static void
 weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcEase *options)
 {
-	static const Oid types[] = {INT8OID, BOOLOID, INT4OID, INT4ARRAYOID, FLOAT4ARRAYOID};
 	Solved		solved = {0};
 	EcEaseReport report;
 	int64	   *start;
@@ -394,6 +286,7 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcEase *o
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ecauto weights", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext row_context = AllocSetContextCreate(context, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
+	EcBuilt	   *rows;
 
 	solved.room = 65536;
 	solved.source = palloc(solved.room * sizeof(int));
@@ -421,6 +314,7 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcEase *o
 		target[at] = solved.target[i];
 		weight[at] = solved.weight[i];
 	}
+	rows = ec_built_open("recommend_weight");
 	MemoryContextSwitchTo(row_context);
 	for (int i = 0; i < matrix->nitems; i++)
 	{
@@ -433,12 +327,12 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcEase *o
 		values[0] = Int64GetDatum(build->version);
 		values[1] = BoolGetDatum(basket);
 		values[2] = Int32GetDatum(i);
-		values[3] = int_array(target + from, n);
-		values[4] = real_array(weight + from, n);
-		put("INSERT INTO ecauto_data.recommend_weight (version, basket, source, targets, weights) "
-			"VALUES ($1, $2, $3, $4, $5)", 5, types, values);
+		values[3] = ec_int_array(target + from, n);
+		values[4] = ec_real_array(weight + from, n);
+		ec_built_put(rows, values);
 		MemoryContextReset(row_context);
 	}
+	ec_built_close(rows);
 	MemoryContextSwitchTo(old);
 	MemoryContextDelete(context);
 }
@@ -464,11 +358,14 @@ next_version(void)
 static void
 build_run(Build *build, int neighbours)
 {
-	static const char *const tables[] = {"recommend_item", "recommend_pair", "recommend_weight", "recommend_popular"};
-	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID};
+	static const char *const tables[] = {"recommend_item", "recommend_pair", "recommend_count", "recommend_total",
+	"recommend_basket", "recommend_weight", "recommend_popular"};
+	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT4OID};
 	EcEase		options = {0};
 	EcMatrix   *matrix;
-	Datum		values[6];
+	PairsTo		to;
+	int		   *total;
+	Datum		values[7];
 	EcAs		as;
 
 	if (SPI_connect() != SPI_OK_CONNECT)
@@ -486,13 +383,24 @@ build_run(Build *build, int neighbours)
 	options.neighbours = neighbours > 0 ? neighbours :
 		build->skus <= FEW_SKUS ? NEIGHBOURS_FEW_SKUS : NEIGHBOURS;
 
-	items_write(build);
+	/* as many buckets as leave room to grow until the next build */
+	for (build->buckets = 1; build->buckets < build->orders / BUCKET_ORDERS; build->buckets *= 2)
+		;
+
 	matrix = baskets_matrix(&build->history->orders, build->skus, false, BASKET_ITEMS);
+	total = matrix_totals(matrix);
 	build->capped_orders = matrix->ncapped;
-	pairs_write(build, matrix, false);
+	ec_items_write(build->version, build->history, total);
+	baskets_write(build, matrix);
+	pairs_open(&to, build, total, false);
 	options.lambda = LAMBDA_BASKET;
+	options.row = pairs_put;
+	options.row_arg = &to;
 	weights_write(build, matrix, true, &options);
+	pairs_close(&to);
 	ec_matrix_free(matrix);
+
+	options.row = NULL;
 	matrix = baskets_matrix(&build->history->orders, build->skus, true, CUSTOMER_ITEMS);
 	build->capped_customers = matrix->ncapped;
 	options.lambda = LAMBDA_CUSTOMER;
@@ -501,9 +409,18 @@ build_run(Build *build, int neighbours)
 	if (build->history->views.n > 0)
 	{
 		int64		pairs = build->pairs;
+		EcMatrixRow *row;
 
 		matrix = baskets_matrix(&build->history->views, build->skus, false, BASKET_ITEMS);
-		pairs_write(build, matrix, true);
+		row = ec_matrix_row_create(matrix);
+		pairs_open(&to, build, matrix_totals(matrix), true);
+		for (int i = 0; i < matrix->nitems; i++)
+		{
+			CHECK_FOR_INTERRUPTS();
+			ec_matrix_row(matrix, i, row);
+			pairs_put(i, row, &to);
+		}
+		pairs_close(&to);
 		ec_matrix_free(matrix);
 		build->pairs = pairs;
 	}
@@ -515,8 +432,9 @@ build_run(Build *build, int neighbours)
 	values[3] = Int64GetDatum(build->customers);
 	values[4] = Int64GetDatum(build->skus);
 	values[5] = Int64GetDatum(build->pairs);
+	values[6] = Int32GetDatum(build->buckets);
 	put("UPDATE ecauto_data.recommend_model SET version = $1, built_at = $2, orders = $3, customers = $4, "
-		"skus = $5, pairs = $6", 6, types, values);
+		"skus = $5, pairs = $6, counted_until = $2, built_skus = $5, buckets = $7", 7, types, values);
 	/* those who still read the old version have a snapshot in which it is there */
 	for (int i = 0; i < lengthof(tables); i++)
 		put(psprintf("DELETE FROM ecauto_data.%s WHERE version < $1", tables[i]), 1, types, values);

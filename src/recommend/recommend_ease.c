@@ -23,6 +23,9 @@
 
 #include "recommend/recommend.h"
 
+/* rows longer than this are worth a place in the square */
+#define SQUARE_ROW 128
+
 /* An entry of the gram matrix; a row is sorted by item. */
 typedef struct Entry
 {
@@ -35,6 +38,9 @@ typedef struct Gram
 	Entry	  **row;
 	int		   *length;
 	float	   *diagonal;
+	int		   *place;			/* in the square; -1: not there */
+	int			side;
+	float	   *square;			/* [side][side] of those with long rows */
 } Gram;
 
 /* A candidate for a neighbour. */
@@ -114,18 +120,34 @@ place_compare(const void *a, const void *b)
 	return (left > right) - (left < right);
 }
 
-static int
-int_compare(const void *a, const void *b)
+/*
+ * At most how many others each item was had with: [nitems + 1], of item i and
+ * those behind it.  Cheap and too high: users of an item times their items.
+ */
+static double *
+gram_bounds(const EcMatrix *matrix)
 {
-	int			left = *(const int *) a;
-	int			right = *(const int *) b;
+	double	   *bounds = palloc_extended((matrix->nitems + 1) * sizeof(double), MCXT_ALLOC_HUGE);
 
-	return (left > right) - (left < right);
+	bounds[matrix->nitems] = 0;
+	for (int i = matrix->nitems - 1; i >= 0; i--)
+	{
+		int64		sum = 0;
+
+		for (int64 k = matrix->item_start[i]; k < matrix->item_start[i + 1]; k++)
+		{
+			int			user = matrix->item_user[k];
+
+			sum += matrix->user_start[user + 1] - matrix->user_start[user] - 1;
+		}
+		bounds[i] = bounds[i + 1] + Min(sum, matrix->nitems - 1);
+	}
+	return bounds;
 }
 
 /*
- * The gram matrix, a row at a time.  If all of it does not fit the memory,
- * the nearest entries of each row are kept, as many as do.
+ * The gram matrix, a row at a time.  If all of it may not fit the memory, each
+ * row gets a share of what is left, and keeps its nearest entries.
  */
 static void
 gram_build(const EcMatrix *matrix, const EcEase *options, Gram *gram, EcEaseReport *report)
@@ -135,6 +157,7 @@ gram_build(const EcMatrix *matrix, const EcEase *options, Gram *gram, EcEaseRepo
 	Size		left = options->memory / sizeof(Entry);
 	Entry	   *entries = palloc_extended(Max(nitems, 1) * sizeof(Entry), MCXT_ALLOC_HUGE);
 	Near	   *heap = palloc_extended(Max(nitems, 1) * sizeof(Near), MCXT_ALLOC_HUGE);
+	double	   *bounds = gram_bounds(matrix);
 	Size		block_left = 0;
 	Entry	   *block = NULL;
 
@@ -151,40 +174,35 @@ gram_build(const EcMatrix *matrix, const EcEase *options, Gram *gram, EcEaseRepo
 	}
 	for (int i = 0; i < nitems; i++)
 	{
-		/* an equal share of what is left, but never less than is solved for */
-		Size		share = Max(left / (nitems - i), options->neighbours);
 		int			n = 0;
 
 		if (i % 64 == 0)
 			CHECK_FOR_INTERRUPTS();
 		ec_matrix_row(matrix, i, row);
-		/* few of many: sort; most of all: look at every place */
-		if (row->n < nitems / 8)
-			qsort(row->items, row->n, sizeof(int), int_compare);
-		else
-		{
-			int			found = 0;
-
-			for (int j = 0; j < nitems; j++)
-				if (row->count[j] > 0)
-					row->items[found++] = j;
-		}
+		if (options->row != NULL)
+			options->row(i, row, options->row_arg);
 		for (int j = 0; j < row->n; j++)
 			if (row->items[j] != i)
 			{
 				entries[n].item = row->items[j];
-				entries[n].weight = (float) (row->weight[row->items[j]] / EC_MATRIX_UNIT);
+				entries[n].weight = (float) (row->shared[row->items[j]].weight / EC_MATRIX_UNIT);
 				n++;
 			}
-		if (n > share)
+		if (bounds[i] > left)
 		{
-			int			kept = nearest(entries, n, i, gram->diagonal, share, heap);
+			/* never less than is solved for */
+			double		share = Max((bounds[i] - bounds[i + 1]) / bounds[i] * left, options->neighbours);
 
-			qsort(heap, kept, sizeof(Near), place_compare);
-			for (int j = 0; j < kept; j++)
-				entries[j] = entries[heap[j].place];
-			n = kept;
-			report->truncated++;
+			if (n > share)
+			{
+				int			kept = nearest(entries, n, i, gram->diagonal, (int) share, heap);
+
+				qsort(heap, kept, sizeof(Near), place_compare);
+				for (int j = 0; j < kept; j++)
+					entries[j] = entries[heap[j].place];
+				n = kept;
+				report->truncated++;
+			}
 		}
 		if (n > block_left)
 		{
@@ -198,6 +216,55 @@ gram_build(const EcMatrix *matrix, const EcEase *options, Gram *gram, EcEaseRepo
 		block_left -= n;
 		left -= Min(left, n);
 		report->pairs += n;
+	}
+	pfree(entries);
+	pfree(heap);
+	pfree(bounds);
+}
+
+/*
+ * Items with long rows have a square of their own, in which an entry is looked
+ * up instead of searched: they are neighbours of nearly everything.  Its
+ * side is what the rows need, and what a quarter of the memory allows.
+ */
+static void
+gram_square(const EcMatrix *matrix, const EcEase *options, Gram *gram)
+{
+	int			nitems = matrix->nitems;
+	int			most = (int) Min(sqrt(options->memory / 4.0 / sizeof(float)), 16384);
+	int		   *nlonger = palloc0((nitems + 1) * sizeof(int));
+	int			length;
+	int			n = 0;
+
+	/* from which length on they are few enough */
+	for (int i = 0; i < nitems; i++)
+		nlonger[gram->length[i]]++;
+	for (length = nitems; length > SQUARE_ROW && n + nlonger[length - 1] <= most; length--)
+		n += nlonger[length - 1];
+	pfree(nlonger);
+	gram->place = palloc_extended(Max(nitems, 1) * sizeof(int), MCXT_ALLOC_HUGE);
+	gram->side = 0;
+	for (int i = 0; i < nitems; i++)
+		gram->place[i] = gram->length[i] >= length && n > 0 ? gram->side++ : -1;
+	gram->square = palloc_extended(Max((Size) gram->side * gram->side, 1) * sizeof(float),
+								   MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	for (int i = 0; i < nitems; i++)
+	{
+		const Entry *row = gram->row[i];
+		Size		place = gram->place[i];
+
+		if (gram->place[i] < 0)
+			continue;
+		/* a pair that one of two rows has lost is in the other one */
+		for (int j = 0; j < gram->length[i]; j++)
+		{
+			Size		other = gram->place[row[j].item];
+
+			if (gram->place[row[j].item] < 0)
+				continue;
+			gram->square[place * gram->side + other] = row[j].weight;
+			gram->square[other * gram->side + place] = row[j].weight;
+		}
 	}
 }
 
@@ -216,17 +283,21 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 	float	   *b = palloc(most * sizeof(float));
 	Near	   *heap = palloc(most * sizeof(Near));
 	int		   *items = palloc(most * sizeof(int));
+	int		   *squared = palloc(most * sizeof(int));	/* of items: which are in the square, */
+	int		   *column = palloc(most * sizeof(int));	/* and where */
 	int		   *place = palloc_extended(Max(matrix->nitems, 1) * sizeof(int), MCXT_ALLOC_HUGE);
 	EcWeight   *weights = palloc(most * sizeof(EcWeight));
 
 	memset(report, 0, sizeof(*report));
 	gram_build(matrix, options, &gram, report);
+	gram_square(matrix, options, &gram);
 	for (int i = 0; i < matrix->nitems; i++)
 		place[i] = -1;
 
 	for (int i = 0; i < matrix->nitems; i++)
 	{
 		int			n;
+		int			nsquared = 0;
 
 		if (wanted != NULL && !wanted[i])
 			continue;
@@ -242,43 +313,38 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 		}
 		for (int k = 0; k < n; k++)
 		{
-			const Entry *row = gram.row[items[k]];
-			int			length = gram.length[items[k]];
 			float	   *out = a + (Size) k * stride;
 
 			memset(out + k, 0, (n - k) * sizeof(float));
 			out[k] = gram.diagonal[items[k]] + (float) options->lambda;
-			/* the part of the row above the diagonal, walked or searched */
-			if (length / 8 < n - k)
+			if (gram.place[items[k]] >= 0)
 			{
-				for (int j = 0; j < length; j++)
-				{
-					int			at = place[row[j].item];
-
-					if (at > k)
-						out[at] = row[j].weight;
-				}
+				squared[nsquared] = k;
+				column[nsquared++] = gram.place[items[k]];
 			}
-			else
+		}
+		for (int x = 0; x < nsquared; x++)
+		{
+			float	   *out = a + (Size) squared[x] * stride;
+			const float *row = gram.square + (Size) column[x] * gram.side;
+
+			for (int y = x + 1; y < nsquared; y++)
+				out[squared[y]] = row[column[y]];
+		}
+		/* short rows are walked; what two of them have in common is met twice */
+		for (int k = 0; k < n; k++)
+		{
+			const Entry *row = gram.row[items[k]];
+			int			length = gram.length[items[k]];
+
+			if (gram.place[items[k]] >= 0)
+				continue;
+			for (int j = 0; j < length; j++)
 			{
-				int			low = 0;
+				int			at = place[row[j].item];
 
-				for (int j = k + 1; j < n; j++)
-				{
-					int			high = length;
-
-					while (low < high)
-					{
-						int			middle = (low + high) / 2;
-
-						if (row[middle].item < items[j])
-							low = middle + 1;
-						else
-							high = middle;
-					}
-					if (low < length && row[low].item == items[j])
-						out[j] = row[low].weight;
-				}
+				if (at >= 0)
+					a[(Size) Min(at, k) * stride + Max(at, k)] = row[j].weight;
 			}
 		}
 		if (!ec_solve(a, n, stride, b))

@@ -24,6 +24,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "port/pg_bitutils.h"
 #include "utils/memutils.h"
 
 #include "recommend/recommend.h"
@@ -157,29 +158,36 @@ ec_matrix_row_create(const EcMatrix *matrix)
 	EcMatrixRow *row = palloc0(sizeof(EcMatrixRow));
 	Size		size = Max(matrix->nitems, 1);
 
-	row->weight = palloc_extended(size * sizeof(double), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	row->count = palloc_extended(size * sizeof(int), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+	row->shared = palloc_extended(size * sizeof(EcShared), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	row->items = palloc_extended(size * sizeof(int), MCXT_ALLOC_HUGE);
+	row->touched = palloc_extended((size / 64 + 1) * sizeof(uint64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	return row;
+}
+
+static int
+item_compare(const void *a, const void *b)
+{
+	int			left = *(const int *) a;
+	int			right = *(const int *) b;
+
+	return (left > right) - (left < right);
 }
 
 /*
  * Count what users of an item had, the item itself included: row->items are
- * those, in no order, row->count how many users had each, row->weight the sum
- * of their weights (in EC_MATRIX_UNIT).  Valid until the next call.
+ * those, row->shared how many users had each and the sum of their weights.
+ * Valid until the next call.
  */
 void
 ec_matrix_row(const EcMatrix *matrix, int item, EcMatrixRow *row)
 {
-	double	   *weight = row->weight;
-	int		   *count = row->count;
+	EcShared   *shared = row->shared;
+	uint64	   *touched = row->touched;
+	int			words = matrix->nitems / 64 + 1;
 	int			n = 0;
 
 	for (int i = 0; i < row->n; i++)
-	{
-		weight[row->items[i]] = 0;
-		count[row->items[i]] = 0;
-	}
+		memset(&shared[row->items[i]], 0, sizeof(EcShared));
 	for (int64 k = matrix->item_start[item]; k < matrix->item_start[item + 1]; k++)
 	{
 		int			user = matrix->item_user[k];
@@ -189,10 +197,30 @@ ec_matrix_row(const EcMatrix *matrix, int item, EcMatrixRow *row)
 
 		for (; one < end; one++)
 		{
-			if (count[*one]++ == 0)
+			if (shared[*one].count++ == 0)
+			{
+				touched[*one / 64] |= UINT64CONST(1) << (*one % 64);
 				row->items[n++] = *one;
-			weight[*one] += w;
+			}
+			shared[*one].weight += w;
 		}
 	}
 	row->n = n;
+
+	/* in order: of few a sort, of many a look at every bit */
+	if (n < words / 8)
+	{
+		qsort(row->items, n, sizeof(int), item_compare);
+		for (int i = 0; i < n; i++)
+			touched[row->items[i] / 64] = 0;
+		return;
+	}
+	n = 0;
+	for (int word = 0; word < words; word++)
+	{
+		uint64		bits = touched[word];
+
+		for (touched[word] = 0; bits != 0; bits &= bits - 1)
+			row->items[n++] = word * 64 + pg_rightmost_one_pos64(bits);
+	}
 }

@@ -33,6 +33,9 @@ PG_FUNCTION_INFO_V1(ecauto_trending);
 /* of a customer the last so many purchases speak for others */
 #define HISTORY_ITEMS 200
 
+/* nearest items by orders, and by views, that similar() chooses from */
+#define SIMILAR_ITEMS 150
+
 /* most rows that one call may ask for */
 #define ROWS_MAX 1000
 
@@ -301,12 +304,15 @@ skus_read(const Version *version, EcShown *shown, int n)
 	args[0] = Int64GetDatum(version->number);
 	args[1] = int_array(items, n);
 	/* unnest keeps the order */
-	if (state_read(&as, "SELECT i.sku FROM pg_catalog.unnest($2) WITH ORDINALITY w (no, place) "
+	if (state_read(&as, "SELECT i.sku, i.orders::int8 FROM pg_catalog.unnest($2) WITH ORDINALITY w (no, place) "
 				   "JOIN ecauto_data.recommend_item i ON i.version = $1 AND i.no = w.no ORDER BY w.place",
 				   2, types, args) != n)
 		elog(ERROR, "version %lld of recommendations is not whole", (long long) version->number);
 	for (int i = 0; i < n; i++)
+	{
 		shown[i].sku = cell_text(i, 1);
+		shown[i].total = cell_int64(i, 2, 0);
+	}
 	state_end(&as);
 }
 
@@ -336,12 +342,11 @@ typedef struct Neighbours
 	int			n;
 	int		   *others;
 	int		   *counts;
-	int		   *totals;
 	int			total;
 } Neighbours;
 
 static Neighbours
-neighbours_read(const Version *version, bool viewed)
+neighbours_read(const Version *version)
 {
 	static const Oid types[] = {INT8OID, INT4OID, BOOLOID};
 	Neighbours	near = {0};
@@ -352,14 +357,13 @@ neighbours_read(const Version *version, bool viewed)
 		return near;
 	args[0] = Int64GetDatum(version->number);
 	args[1] = Int32GetDatum(version->item);
-	args[2] = BoolGetDatum(viewed);
-	if (state_read(&as, "SELECT others, counts, totals, total::int8 FROM ecauto_data.recommend_pair "
+	args[2] = BoolGetDatum(false);
+	if (state_read(&as, "SELECT others, counts, total::int8 FROM ecauto_data.recommend_pair "
 				   "WHERE version = $1 AND item = $2 AND viewed = $3", 3, types, args) == 1)
 	{
 		near.others = cell_array(0, 1, &near.n);
 		near.counts = cell_array(0, 2, &near.n);
-		near.totals = cell_array(0, 3, &near.n);
-		near.total = cell_int64(0, 4, 0);
+		near.total = cell_int64(0, 3, 0);
 	}
 	state_end(&as);
 	return near;
@@ -387,21 +391,24 @@ ecauto_also_bought(PG_FUNCTION_ARGS)
 	answer_init(&answer, fcinfo, PG_GETARG_INT32(1), 5);
 	version = version_read(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	version_require(&version);
-	near = neighbours_read(&version, false);
+	near = neighbours_read(&version);
 	shown = palloc0(Max(near.n, 1) * sizeof(EcShown));
+	for (int i = 0; i < near.n; i++)
+	{
+		shown[i].item = near.others[i];
+		shown[i].score = near.counts[i];
+	}
+	skus_read(&version, shown, near.n);
 	for (int i = 0; i < near.n; i++)
 	{
 		double		both = near.counts[i];
 
-		shown[i].item = near.others[i];
-		shown[i].score = both;
 		shown[i].figures[0] = both;
 		shown[i].figures[1] = both / version.orders;
 		shown[i].figures[2] = both / near.total;
-		shown[i].figures[3] = both / near.total / near.totals[i] * version.orders;
-		shown[i].figures[4] = both / sqrt((double) near.total * near.totals[i]);
+		shown[i].figures[3] = both / near.total / shown[i].total * version.orders;
+		shown[i].figures[4] = both / sqrt((double) near.total * shown[i].total);
 	}
-	skus_read(&version, shown, near.n);
 	answer_show(&answer, shown, near.n, reason_bought, NULL);
 	return (Datum) 0;
 }
@@ -414,7 +421,8 @@ shown_compare(const void *a, const void *b)
 
 	if (left->score != right->score)
 		return left->score > right->score ? -1 : 1;
-	return (left->item > right->item) - (left->item < right->item);
+	/* keys, since numbers of late skus say nothing */
+	return strcmp(left->sku, right->sku);
 }
 
 static char *
@@ -460,8 +468,10 @@ ecauto_similar(PG_FUNCTION_ARGS)
 	static const Oid types[] = {TEXTOID, FLOAT8OID, INT4OID, TEXTARRAYOID};
 	Answer		answer;
 	Version		version;
-	Neighbours	bought;
-	Neighbours	viewed;
+	EcNear	   *bought;
+	EcNear	   *viewed;
+	int			nbought;
+	int			nviewed;
 	EcShown    *shown;
 	EcShown		self = {0};
 	Datum		args[4];
@@ -476,33 +486,33 @@ ecauto_similar(PG_FUNCTION_ARGS)
 	ec_shown_check(&self, 1);
 	answer_without(&answer, self.sku, self.product);
 
-	bought = neighbours_read(&version, false);
-	viewed = neighbours_read(&version, true);
-	shown = palloc0((bought.n + viewed.n + 1) * sizeof(EcShown));
-	for (int i = 0; i < bought.n; i++)
+	bought = ec_near_read(version.number, version.item, false, SIMILAR_ITEMS, &nbought);
+	viewed = ec_near_read(version.number, version.item, true, SIMILAR_ITEMS, &nviewed);
+	shown = palloc0((nbought + nviewed + 1) * sizeof(EcShown));
+	for (int i = 0; i < nbought; i++)
 	{
-		shown[n].item = bought.others[i];
-		shown[n].figures[0] = bought.counts[i];
-		shown[n++].score = ec_nearness(bought.counts[i], bought.total, bought.totals[i]);
+		shown[n].item = bought[i].item;
+		shown[n].figures[0] = bought[i].count;
+		shown[n++].score = bought[i].nearness;
 	}
-	for (int i = 0; i < viewed.n; i++)
+	for (int i = 0; i < nviewed; i++)
 	{
-		double		score = ec_nearness(viewed.counts[i], viewed.total, viewed.totals[i]) / 2;
+		double		score = viewed[i].nearness / 2;
 		int			j = 0;
 
-		while (j < bought.n && bought.others[j] != viewed.others[i])
+		while (j < nbought && bought[j].item != viewed[i].item)
 			j++;
-		if (j < bought.n)
+		if (j < nbought)
 			shown[j].score += score;
 		else
 		{
-			shown[n].item = viewed.others[i];
-			shown[n].figures[1] = viewed.counts[i];
+			shown[n].item = viewed[i].item;
+			shown[n].figures[1] = viewed[i].count;
 			shown[n++].score = score;
 		}
 	}
-	qsort(shown, n, sizeof(EcShown), shown_compare);
 	skus_read(&version, shown, n);
+	qsort(shown, n, sizeof(EcShown), shown_compare);
 	answer_show(&answer, shown, n, reason_similar, NULL);
 	if (answer.found < answer.n)
 	{

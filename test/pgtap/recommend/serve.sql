@@ -91,12 +91,12 @@ UPDATE orders SET cancelled = true WHERE id IN (1, 2, 4);
 SELECT ecauto.tick() \g /dev/null
 SELECT ecauto.build_recommendations() \g /dev/null
 SELECT results_eq($$ SELECT sku, orders FROM ecauto.also_bought('2') $$, $$ VALUES ('4', 2::bigint), ('3', 1) $$, 'cancelled orders are none');
-CREATE TEMP TABLE first AS SELECT 'pair' AS what, (p.item, p.viewed, p.others, p.counts, p.totals)::text AS row FROM ecauto_data.recommend_pair p
+CREATE TEMP TABLE first AS SELECT 'pair' AS what, (p.item, p.viewed, p.others, p.counts, p.total)::text AS row FROM ecauto_data.recommend_pair p
 	UNION ALL SELECT 'weight', (w.source, w.basket, w.targets, w.weights)::text FROM ecauto_data.recommend_weight w
 	UNION ALL SELECT 'popular', (w.country, w.items, w.shares)::text FROM ecauto_data.recommend_popular w;
 SELECT ecauto.build_recommendations() \g /dev/null
 SELECT is_empty($$ (SELECT * FROM first) EXCEPT (
-	SELECT 'pair', (p.item, p.viewed, p.others, p.counts, p.totals)::text FROM ecauto_data.recommend_pair p
+	SELECT 'pair', (p.item, p.viewed, p.others, p.counts, p.total)::text FROM ecauto_data.recommend_pair p
 	UNION ALL SELECT 'weight', (w.source, w.basket, w.targets, w.weights)::text FROM ecauto_data.recommend_weight w
 	UNION ALL SELECT 'popular', (w.country, w.items, w.shares)::text FROM ecauto_data.recommend_popular w) $$, 'built again, the same to the last digit');
 SELECT is((SELECT count(DISTINCT version) FROM ecauto_data.recommend_item), 1::bigint, 'old versions go');
