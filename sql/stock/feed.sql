@@ -109,8 +109,8 @@ BEGIN
 	SELECT s.supplier, f.sku, f.supplier_sku, f.breaks, f.prices, f.moq, f.pack, f.stock, f.lead_days, true
 	FROM pg_temp.ecauto_feed f WHERE f.good AND f.sku IS NOT NULL
 	ON CONFLICT ON CONSTRAINT offer_pkey DO UPDATE
-	SET (supplier_sku, breaks, prices, moq, pack, stock, lead_days, misses, from_feed) = ROW (coalesce(excluded.supplier_sku, o.supplier_sku),
-		excluded.breaks, excluded.prices, excluded.moq, excluded.pack, excluded.stock, excluded.lead_days, 0, true)
+	SET (supplier_sku, breaks, prices, moq, pack, stock, lead_days, misses, from_feed, refused_on) = ROW (coalesce(excluded.supplier_sku, o.supplier_sku),
+		excluded.breaks, excluded.prices, excluded.moq, excluded.pack, excluded.stock, excluded.lead_days, 0, true, NULL)
 	WHERE (o.breaks, o.prices, o.moq, o.pack, o.stock, o.lead_days, o.misses, o.from_feed, o.supplier_sku)
 		IS DISTINCT FROM (excluded.breaks, excluded.prices, excluded.moq, excluded.pack, excluded.stock, excluded.lead_days, 0, true,
 			coalesce(excluded.supplier_sku, o.supplier_sku))

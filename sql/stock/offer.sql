@@ -128,9 +128,9 @@ BEGIN
 	VALUES (set_offer.supplier, the_key, definition ->> 'supplier_sku', break_list, price_list,
 		coalesce((definition ->> 'moq')::numeric, 1), coalesce((definition ->> 'pack')::numeric, 1),
 		(definition ->> 'stock')::numeric, (definition ->> 'lead_days')::integer, (definition ->> 'valid_until')::date)
-	ON CONFLICT ON CONSTRAINT offer_pkey DO UPDATE SET (supplier_sku, breaks, prices, moq, pack, stock, lead_days, valid_until, misses, from_feed)
+	ON CONFLICT ON CONSTRAINT offer_pkey DO UPDATE SET (supplier_sku, breaks, prices, moq, pack, stock, lead_days, valid_until, misses, from_feed, refused_on)
 		= ROW (excluded.supplier_sku, excluded.breaks, excluded.prices, excluded.moq, excluded.pack, excluded.stock,
-		excluded.lead_days, excluded.valid_until, 0, false);
+		excluded.lead_days, excluded.valid_until, 0, false, NULL);
 END
 $$;
 COMMENT ON FUNCTION ecauto.set_offer(text, text, jsonb) IS
@@ -191,6 +191,7 @@ SELECT n.place, o.sku, o.supplier, q.qty, p.price,
 		WHEN o.misses >= 2 THEN 'no longer in the supplier''s feed'
 		WHEN o.from_feed AND s.feed_at + s.feed_keep < ecauto.now() THEN 'the supplier''s feed is of ' || ecauto.today(s.feed_at)
 		WHEN o.valid_until < t.day THEN 'valid until ' || o.valid_until
+		WHEN o.refused_on > t.day - 7 THEN 'not confirmed on ' || o.refused_on
 		WHEN o.stock < q.qty THEN 'only ' || trim_scale(o.stock) || ' in stock'
 			|| CASE WHEN q.qty > n.need THEN ', ' || trim_scale(q.qty) || ' needed for least quantity and pack' ELSE '' END
 	END

@@ -61,7 +61,7 @@ BEGIN
 		RAISE EXCEPTION 'purchase order % does not exist', coalesce(id::text, 'null')
 			USING ERRCODE = 'no_data_found',
 				HINT = 'SELECT * FROM ecauto.plan_replenishment() makes orders; a proposal that is no longer needed is gone.';
-	ELSIF p.state IN ('sent', 'received') THEN
+	ELSIF p.state IN ('sent', 'confirmed', 'received') THEN
 		RETURN p.message_id;	-- it left already
 	ELSIF p.state = 'cancelled' THEN
 		RAISE EXCEPTION 'purchase order % is cancelled', id USING ERRCODE = 'object_not_in_prerequisite_state';
@@ -102,12 +102,14 @@ BEGIN
 					'type', 'text/csv', 'content', ecauto.purchase_order_csv(payload))) END)),
 			'purchase-order-' || p.id);
 	END IF;
-	UPDATE ecauto_data.purchase_order o SET message_id = message WHERE o.id = p.id;
+	UPDATE ecauto_data.purchase_order o SET message_id = message, overdue_at = (p.due_on + 1)::timestamp AT TIME ZONE zone WHERE o.id = p.id;
+	PERFORM ecauto.track('purchase_order.sent', properties => jsonb_build_object('id', p.id, 'supplier', p.supplier,
+		'goods', p.goods, 'currency', p.currency, 'due_on', p.due_on));
 	RETURN message;
 END
 $$;
 COMMENT ON FUNCTION ecauto.approve_purchase_order(bigint) IS
-'sends a proposed order to its supplier through the outbox, in the same transaction, and counts its units as incoming; returns the id of the message, NULL if the supplier has send_as none; once sent, the same message again and nothing else; an order below the supplier''s minimum is an error that says what is missing; for operators with USAGE on the endpoint';
+'sends a proposed order to its supplier through the outbox, in the same transaction, counts its units as incoming, and tells event purchase_order.sent; returns the id of the message, NULL if the supplier has send_as none; once sent, the same message again and nothing else; an order below the supplier''s minimum is an error that says what is missing; for operators with USAGE on the endpoint';
 REVOKE ALL ON FUNCTION ecauto.approve_purchase_order(bigint) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.receive_purchase_order(
@@ -131,13 +133,13 @@ BEGIN
 	ELSIF p.state = 'received' OR EXISTS (SELECT FROM ecauto_data.purchase_receipt r
 			WHERE r.order_id = p.id AND r.reference = receive_purchase_order.reference) THEN
 		RETURN 0;
-	ELSIF p.state <> 'sent' THEN
+	ELSIF p.state NOT IN ('sent', 'confirmed') THEN
 		RAISE EXCEPTION 'purchase order % is %', id, p.state
 			USING ERRCODE = 'object_not_in_prerequisite_state', HINT = 'Only what was sent can be received.';
 	END IF;
 	IF units IS NULL THEN
-		SELECT array_agg(l.sku::text ORDER BY l.sku), array_agg(l.qty - l.received ORDER BY l.sku) INTO keys, amounts
-		FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id AND l.qty > l.received;
+		SELECT array_agg(l.sku::text ORDER BY l.sku), array_agg(coalesce(l.confirmed, l.qty) - l.received ORDER BY l.sku) INTO keys, amounts
+		FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id AND coalesce(l.confirmed, l.qty) > l.received;
 	ELSE
 		IF jsonb_typeof(units) <> 'object' OR EXISTS (SELECT FROM jsonb_each(units) e WHERE jsonb_typeof(e.value) <> 'number' OR e.value::numeric < 0) THEN
 			RAISE EXCEPTION 'units must be an object of a number, not negative, for each sku'
@@ -165,7 +167,7 @@ BEGIN
 		UPDATE ecauto_data.purchase_order_line l SET received = l.received + k.units
 		FROM unnest(keys, amounts) k (sku, units) WHERE l.order_id = p.id AND l.sku = k.sku COLLATE "C";
 		-- more than was ordered leaves nothing under way
-		UPDATE ecauto_data.stock_incoming i SET units = greatest(0, l.qty - l.received)
+		UPDATE ecauto_data.stock_incoming i SET units = greatest(0, coalesce(l.confirmed, l.qty) - l.received)
 		FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id AND i.reference = 'PO-' || p.id AND i.sku = l.sku;
 		DELETE FROM ecauto_data.stock_incoming i WHERE i.reference = 'PO-' || p.id AND i.units = 0;
 		SELECT sum(a) INTO total FROM unnest(amounts) a;
@@ -173,15 +175,18 @@ BEGIN
 		SELECT p.id, coalesce(receive_purchase_order.reference, 'receipt ' || (SELECT count(*) + 1 FROM ecauto_data.purchase_receipt r WHERE r.order_id = p.id)),
 			ecauto.now(), (SELECT jsonb_object_agg(k.sku, k.units) FROM unnest(keys, amounts) k (sku, units));
 	END IF;
-	IF complete OR NOT EXISTS (SELECT FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id AND l.received < l.qty) THEN
+	IF complete OR NOT EXISTS (SELECT FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id AND l.received < coalesce(l.confirmed, l.qty)) THEN
 		DELETE FROM ecauto_data.stock_incoming i WHERE i.reference = 'PO-' || p.id;
 		UPDATE ecauto_data.purchase_order o SET state = 'received', received_at = ecauto.now(), late_days = ecauto.today() - o.due_on WHERE o.id = p.id;
+		PERFORM ecauto.track('purchase_order.received', properties => jsonb_build_object('id', p.id, 'supplier', p.supplier,
+			'late_days', ecauto.today() - p.due_on, 'missing', (SELECT sum(greatest(0, l.qty - l.received))
+				FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id)));
 	END IF;
 	RETURN coalesce(total, 0);
 END
 $$;
 COMMENT ON FUNCTION ecauto.receive_purchase_order(bigint, jsonb, text, text, boolean) IS
-'what came of a purchase order goes into the shop''s stock: units of each sku (key or code; NULL: all that is still under way), at a location (NULL: the supplier''s, else where there is most of it); returns the units; reference: of the delivery note, which is booked once; complete: nothing more will come; when the last units came, how late it was counts for the supplier''s lead time; 0 if all was received already; for operators';
+'what came of a purchase order goes into the shop''s stock: units of each sku (key or code; NULL: all that is still under way), at a location (NULL: the supplier''s, else where there is most of it); returns the units; more than was ordered is received too; reference: of the delivery note, which is booked once; complete: nothing more will come; when the last units came, how late it was counts for the supplier''s lead time; 0 if all was received already; for operators';
 REVOKE ALL ON FUNCTION ecauto.receive_purchase_order(bigint, jsonb, text, text, boolean) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.cancel_purchase_order(id bigint)
@@ -193,7 +198,7 @@ DECLARE
 	p ecauto_data.purchase_order;
 BEGIN
 	SELECT * INTO p FROM ecauto_data.purchase_order o
-	WHERE o.id = cancel_purchase_order.id AND o.state IN ('proposed', 'held', 'sent') FOR UPDATE;
+	WHERE o.id = cancel_purchase_order.id AND o.state IN ('proposed', 'held', 'sent', 'confirmed') FOR UPDATE;
 	IF NOT FOUND THEN
 		RETURN false;
 	END IF;

@@ -85,7 +85,7 @@ AS $$
 WITH t AS MATERIALIZED (
 	SELECT ecauto.today($1) AS day, ecauto.shop_timezone() AS zone,
 		ARRAY(SELECT 'PO-' || p.id FROM ecauto_data.purchase_order p
-			WHERE p.state = 'sent' AND ecauto.today(p.ordered_at) >= ecauto.today($1)) AS fresh
+			WHERE p.state IN ('sent', 'confirmed') AND ecauto.today(p.ordered_at) >= ecauto.today($1)) AS fresh
 ), lead AS MATERIALIZED (
 	SELECT x.supplier, x.lead_days, ecauto.supplier_due(x.supplier, t.day, x.lead_days) AS arrives,
 		CASE WHEN m.deliveries >= 3 THEN greatest(0, m.late_mean) ELSE 0 END AS late,

@@ -191,11 +191,12 @@ CREATE TABLE ecauto_data.offer (
 	valid_until date,
 	misses integer NOT NULL DEFAULT 0,
 	from_feed boolean NOT NULL DEFAULT false,
+	refused_on date,
 	CHECK (cardinality(breaks) > 0 AND cardinality(breaks) = cardinality(prices)),
 	PRIMARY KEY (sku, supplier)
 ) WITH (fillfactor = 90);
 COMMENT ON TABLE ecauto_data.offer IS
-	'what a supplier sells a sku for: prices[i] a unit, in the supplier''s currency, from breaks[i] units on, ascending; stock NULL: not told; misses: feeds in a row that it was missing from; written by ecauto.set_offer() and ecauto.import_offers()';
+	'what a supplier sells a sku for: prices[i] a unit, in the supplier''s currency, from breaks[i] units on, ascending; stock NULL: not told; misses: feeds in a row that it was missing from; refused_on: when the supplier last did not confirm all that was ordered; written by ecauto.set_offer() and ecauto.import_offers()';
 
 CREATE TABLE ecauto_data.purchase_setting (
 	one boolean PRIMARY KEY DEFAULT true CHECK (one),
@@ -225,7 +226,7 @@ COMMENT ON TABLE ecauto_data.replenishment IS
 CREATE TABLE ecauto_data.purchase_order (
 	id bigserial PRIMARY KEY,
 	supplier text COLLATE "C" NOT NULL,
-	state text COLLATE "C" NOT NULL CHECK (state IN ('proposed', 'held', 'sent', 'received', 'cancelled')),
+	state text COLLATE "C" NOT NULL CHECK (state IN ('proposed', 'held', 'sent', 'confirmed', 'received', 'cancelled')),
 	currency text COLLATE "C" NOT NULL,
 	goods numeric NOT NULL,
 	freight numeric NOT NULL,
@@ -234,15 +235,22 @@ CREATE TABLE ecauto_data.purchase_order (
 	dated boolean NOT NULL DEFAULT false,
 	ordered_at timestamptz,
 	due_on date NOT NULL,
+	confirmed_at timestamptz,
+	overdue_at timestamptz,
+	late_told boolean NOT NULL DEFAULT false,
 	received_at timestamptz,
 	late_days integer,
 	message_id bigint
 );
 CREATE UNIQUE INDEX purchase_order_open_idx ON ecauto_data.purchase_order (supplier) WHERE state IN ('proposed', 'held');
-CREATE INDEX purchase_order_sent_idx ON ecauto_data.purchase_order (ordered_at) WHERE state = 'sent';
+CREATE INDEX purchase_order_sent_idx ON ecauto_data.purchase_order (ordered_at) WHERE state IN ('sent', 'confirmed');
+CREATE INDEX purchase_order_overdue_idx ON ecauto_data.purchase_order (overdue_at) WHERE state IN ('sent', 'confirmed') AND NOT late_told;
 CREATE INDEX purchase_order_late_idx ON ecauto_data.purchase_order (supplier, received_at) WHERE late_days IS NOT NULL;
 COMMENT ON TABLE ecauto_data.purchase_order IS
-	'orders to suppliers: proposed, held (below the supplier''s minimum, by missing), sent, received, cancelled; amounts in the supplier''s currency';
+	'orders to suppliers: proposed, held (below the supplier''s minimum, by missing), sent, confirmed (the supplier answered for each line), received, cancelled; amounts in the supplier''s currency';
+COMMENT ON COLUMN ecauto_data.purchase_order.due_on IS 'when it should arrive by the supplier''s calendar, whatever was confirmed';
+COMMENT ON COLUMN ecauto_data.purchase_order.overdue_at IS 'when it is late: at the end of the day on which the last of it is due, or was confirmed for';
+COMMENT ON COLUMN ecauto_data.purchase_order.late_told IS 'event purchase_order.late was told of this overdue_at';
 COMMENT ON COLUMN ecauto_data.purchase_order.dated IS 'planned for a time that was given, which is when it is ordered';
 COMMENT ON COLUMN ecauto_data.purchase_order.late_days IS 'days from due_on to the receipt of the last units; negative: early';
 
@@ -252,12 +260,16 @@ CREATE TABLE ecauto_data.purchase_order_line (
 	supplier_sku text,
 	qty numeric NOT NULL CHECK (qty > 0),
 	unit_price numeric NOT NULL,
+	confirmed numeric CHECK (confirmed >= 0 AND confirmed < 'Infinity'),
+	confirmed_on date,
 	received numeric NOT NULL DEFAULT 0 CHECK (received >= 0),
 	reasoning jsonb NOT NULL DEFAULT '{}',
 	PRIMARY KEY (order_id, sku)
 );
 CREATE INDEX purchase_order_line_sku_idx ON ecauto_data.purchase_order_line (sku);
 COMMENT ON TABLE ecauto_data.purchase_order_line IS 'what a purchase order asks for, what of it came, and why it was ordered';
+COMMENT ON COLUMN ecauto_data.purchase_order_line.confirmed IS 'units that the supplier will send; NULL: it did not say yet, 0: none';
+COMMENT ON COLUMN ecauto_data.purchase_order_line.confirmed_on IS 'the day for which it confirmed them; NULL: no other than the order says';
 
 CREATE TABLE ecauto_data.purchase_receipt (
 	order_id bigint NOT NULL REFERENCES ecauto_data.purchase_order ON DELETE CASCADE,

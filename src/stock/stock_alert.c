@@ -8,7 +8,9 @@
  *	   they say nothing about demand;
  *	3. skus that become low are told of, as an event "stock.low", and once
  *	   they have enough again, "stock.recovered";
- *	4. who waits for a sku that can be sold again is told.
+ *	4. purchase orders that are late are told of, as an event
+ *	   "purchase_order.late";
+ *	5. who waits for a sku that can be sold again is told.
  *
  * A sku is low from when it is at or below its limit (units, or days of cover
  * at its forecast demand) until it reaches the clearing limit, which is higher:
@@ -87,6 +89,21 @@ static const char alert_statement[] =
 	"  'units', units, 'days', days, 'clear_units', clear_units, 'clear_days', clear_days)\n"
 	"FROM (SELECT 'stock.low' AS kind, fall.* FROM fall UNION ALL SELECT 'stock.recovered', rise.* FROM rise) x";
 
+/* told once of each time by which all should have come */
+static const char late_statement[] =
+	"WITH late AS (UPDATE ecauto_data.purchase_order p SET late_told = true\n"
+	"  WHERE p.state IN ('sent', 'confirmed') AND NOT p.late_told AND p.overdue_at <= $1 RETURNING p.*)\n"
+	"INSERT INTO ecauto_data.event (event_id, at, kind, new)\n"
+	"SELECT ecauto.new_id(), $1, 'purchase_order.late', pg_catalog.jsonb_build_object(\n"
+	"  'id', l.id, 'supplier', l.supplier, 'due_on', l.due_on, 'overdue_at', l.overdue_at,\n"
+	"  'missing', (SELECT pg_catalog.jsonb_object_agg(i.sku, i.units)\n"
+	"    FROM ecauto_data.stock_incoming i WHERE i.reference = 'PO-' || l.id))\n"
+	"FROM late l";
+
+static const char overdue_statement[] =
+	"SELECT pg_catalog.min(p.overdue_at) FROM ecauto_data.purchase_order p\n"
+	"WHERE p.state IN ('sent', 'confirmed') AND NOT p.late_told";
+
 /* Run a statement whose parameters are the events of the tick; rows written. */
 static int64
 run(const char *statement, Datum *args)
@@ -139,6 +156,42 @@ waiting_tell(EcTick *tick, bool changed)
 	return told;
 }
 
+/* When will a purchase order that is under way be late?  DT_NOEND: none is. */
+static TimestampTz
+overdue_first(void)
+{
+	bool		isnull;
+	Datum		due;
+
+	if (SPI_execute_plan(ec_plan(overdue_statement, 0, NULL), NULL, NULL, false, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not look for purchase orders that are late");
+	due = SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull);
+	return isnull ? DT_NOEND : DatumGetTimestampTz(due);
+}
+
+/* Tell of purchase orders that are late, and the tick of the next one; returns how many were. */
+static int64
+late_tell(EcTick *tick)
+{
+	static const Oid types[] = {TIMESTAMPTZOID};
+	Datum		args[] = {TimestampTzGetDatum(tick->at)};
+	TimestampTz first = overdue_first();
+	int64		told = 0;
+
+	if (first <= tick->at)
+	{
+		ec_event_partition_ensure(tick->at);
+		if (SPI_execute_plan(ec_plan(late_statement, 1, types), args, NULL, false, 0) != SPI_OK_INSERT)
+			elog(ERROR, "could not tell of purchase orders that are late");
+		told = SPI_processed;
+		first = overdue_first();
+	}
+	if (first != DT_NOEND)
+		ec_tick_due(tick, first);
+	return told;
+}
+
 void
 ec_stock_tick(EcTick *tick)
 {
@@ -163,6 +216,7 @@ ec_stock_tick(EcTick *tick)
 		told = run(alert_statement, args);
 		(void) stale_look(tick);	/* a quiet time may have begun to be waited for */
 	}
+	told += late_tell(tick);
 	tick->messages += waiting_tell(tick, events);
 	ec_as_end(&as);
 	SPI_finish();
