@@ -14,7 +14,7 @@ OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
 DATA_built = ecauto--$(EC_VERSION).sql
 SQL_DOMAINS = $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/modules.txt)
-SQL_SOURCES = $(sort $(wildcard sql/*/*.sql sql/*/*/*.sql sql/*/*/*.json))
+SQL_SOURCES = $(sort $(wildcard sql/*/*.sql sql/*/*/*.sql sql/*/*/*.json sql/*/*.html))
 
 REGRESS = $(sort $(patsubst test/sql/%.sql,%,$(wildcard test/sql/*.sql)))
 REGRESS_OPTS = --inputdir=test --load-extension=ecauto

@@ -8,9 +8,9 @@
 # version NNN-1 to NNN).  The state steps become the bodies of
 # ecauto.state_step_NNN(), which setup() calls in turn.  Files in shop/presets/
 # are not run but become the rows of ecauto.presets(), and those in
-# flow/library/ the rows of ecauto.library().  A fresh install
-# creates, it does not replace: something planted under one of our names
-# beforehand makes it fail.
+# flow/library/ the rows of ecauto.library(); report/page.html is what
+# ecauto.report_page() returns.  A fresh install creates, it does not replace:
+# something planted under one of our names beforehand makes it fail.
 set -eu
 cd "$(dirname "$0")"
 version=$1
@@ -42,6 +42,13 @@ done
 printf ';\nEND;\n'
 printf 'COMMENT ON FUNCTION ecauto.presets() IS\n'
 printf "'shops that ecauto knows, and what it knows of them: queries for the roles, sources, writers, parameters';\n\n"
+
+printf 'CREATE FUNCTION ecauto.report_page()\nRETURNS text\n'
+printf 'LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\nSELECT $ecauto_page$'
+cat report/page.html
+printf '$ecauto_page$::text;\nEND;\n'
+printf 'COMMENT ON FUNCTION ecauto.report_page() IS\n'
+printf "'the page of ecauto.report_html() as a Mustache template; copy it to make a page of your own with ecauto.render() and ecauto.report_data()';\n\n"
 
 separator=' '
 printf 'CREATE FUNCTION ecauto.library()\nRETURNS TABLE (template text, definition jsonb)\n'

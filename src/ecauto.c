@@ -34,6 +34,7 @@ _PG_init(void)
 {
 	ec_settings_init();
 	ec_wake_init();
+	ec_progress_init();
 	ec_capture_init();
 	ec_tick_add_phase("event", ec_event_tick);
 	ec_tick_add_phase("customer", ec_customer_tick);

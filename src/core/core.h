@@ -107,6 +107,13 @@ extern int	ec_wake_pid(Oid database, EcWakeKind kind);
 extern void ec_capture_failure_report(void);
 extern bool ec_capture_failure_take(void);
 
+/* ---- core_progress.c ---- */
+extern void ec_progress_init(void);
+extern void ec_progress_begin(const char *command);
+extern void ec_progress_phase(const char *phase, uint64 total);
+extern void ec_progress_advance(uint64 n);
+extern void ec_progress_end(void);
+
 /* ---- core_tick.c ---- */
 
 /* One run of ecauto.tick(): what its phases pass on, and what it reports. */

@@ -29,6 +29,7 @@
 #include "compat/compat.h"
 
 #include "access/xact.h"
+#include "fmgr.h"
 #include "miscadmin.h"
 #include "storage/ipc.h"
 #include "storage/latch.h"
@@ -72,6 +73,8 @@ typedef struct WakeShared
 	Failure		failures[FAILURE_SLOTS];
 	uint32		overflow;		/* times a failure did not fit: it may be of any database */
 } WakeShared;
+
+PG_FUNCTION_INFO_V1(ecauto_capture_failed);
 
 static WakeShared *shared = NULL;
 static int	my_slot = -1;
@@ -430,4 +433,27 @@ ec_capture_failure_take(void)
 	if (taken)
 		failure_taken_level = GetCurrentTransactionNestLevel();
 	return taken;
+}
+
+/*
+ * ecauto.capture_failed() returns boolean
+ *
+ * What ec_capture_failure_take() would say, without taking it.
+ */
+Datum
+ecauto_capture_failed(PG_FUNCTION_ARGS)
+{
+	bool		failed = local_failure;
+
+	if (shared != NULL)
+	{
+		Failure    *failure;
+
+		/* ours may have been taken by the worker */
+		LWLockAcquire(shared->lock, LW_EXCLUSIVE);
+		failure = failure_of(MyDatabaseId);
+		failed = failure == NULL || failure->failed || failure->overflow != shared->overflow;
+		LWLockRelease(shared->lock);
+	}
+	PG_RETURN_BOOL(failed);
 }
