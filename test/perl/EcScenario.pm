@@ -8,11 +8,13 @@
 # many there must be.  counts: which of the driver's counts says the same.
 # available: a query for sku and what can be sold of it.  price: asks the shop's
 # API for a price, price_shown and shown: what it says to an amount.  copies: a
-# query for how many copies of prices differ from them.
+# query for how many copies of prices differ from them.  pairs, showable (both
+# optional): what ec_bought() of EcBought.pm wants.
 package EcScenario;
 
 use strict;
 use warnings;
+use EcBought;
 use EcLive;
 use EcTest;
 use PostgreSQL::Test::Utils;
@@ -185,6 +187,22 @@ sub run
 	is($counts->{orders}, 1, 'and goes on');
 	sql('SELECT ecauto.tick()');
 	is(sql('SELECT count(*) FROM ecauto.events()'), $events, 'unseen');
+
+	# ---- again, as if never before, with a year of orders ----
+	if ($option{pairs})
+	{
+		sql('DROP EXTENSION ecauto CASCADE; DROP SCHEMA ecauto_data CASCADE');
+		ec_bulk($node, $shop, 2000);
+		sql('CREATE EXTENSION ecauto');
+		sql("SELECT ecauto.attach_shop('$name')");
+		sql('SELECT ecauto.build_recommendations()');
+		ec_bought($node, $shop->database, $option{pairs}, $option{showable});
+		$counts = $shop->traffic(ORDERS => 5, SEED => 3, CONC => 1);
+		is($counts->{orders}, 5, 'more orders come');
+		sql('SELECT ecauto.tick()');
+		sql('SELECT ecauto.build_recommendations()');
+		ec_bought($node, $shop->database, $option{pairs}, $option{showable});
+	}
 
 	$shop->stop;
 	$node->stop;

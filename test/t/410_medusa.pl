@@ -47,4 +47,12 @@ EcScenario::run(
 	},
 	price_shown => 12.34,
 	shown => sub { $_[0] + 0 },
-	copies => q{SELECT count(*) FROM price WHERE (raw_amount ->> 'value')::numeric <> amount});
+	copies => q{SELECT count(*) FROM price WHERE (raw_amount ->> 'value')::numeric <> amount},
+	pairs => q{SELECT DISTINCT o.id, l.variant_id FROM "order" o
+			JOIN order_item i ON i.order_id = o.id AND i.version = o.version AND i.deleted_at IS NULL
+			JOIN order_line_item l ON l.id = i.item_id
+		WHERE o.canceled_at IS NULL AND o.deleted_at IS NULL AND i.quantity > 0},
+	showable => q{SELECT v.id FROM product_variant v JOIN product p ON p.id = v.product_id AND p.status = 'published' AND p.deleted_at IS NULL
+			JOIN product_variant_inventory_item m ON m.variant_id = v.id AND m.deleted_at IS NULL
+			JOIN inventory_level l ON l.inventory_item_id = m.inventory_item_id AND l.deleted_at IS NULL
+		WHERE v.deleted_at IS NULL GROUP BY v.id HAVING sum(l.stocked_quantity - l.reserved_quantity) > 0});
