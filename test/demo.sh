@@ -1,7 +1,8 @@
 #!/bin/sh
 # The demonstration: installs what is missing, builds, starts a throw-away
-# server with a small shop, lets ecauto watch over it, and sells until the
-# supplier gets an order and people get their mail.
+# server with a shop of some hundred products and a year of orders, and lets
+# ecauto run it: prices, purchase orders, an abandoned cart, segments, lifetime
+# values, recommendations.  What arrives at suppliers and mailboxes is shown.
 #
 #   demo.sh         again: from the start
 #   demo.sh stop
@@ -14,9 +15,14 @@ set -eu
 . "$(dirname "$0")/build.sh"
 demo=$build/demo
 
+begin=$(date +%s)
+part=0
+
+# A headed section, with the seconds since the beginning.
 step()
 {
-	printf '\n== %s\n\n' "$*"
+	part=$((part + 1))
+	printf '\n== %s. %s  (%s s)\n\n' "$part" "$*" "$(($(date +%s) - begin))"
 }
 
 # What an earlier demo.sh started.  Its programs are in its own PostgreSQL.
@@ -63,21 +69,18 @@ trap 'stop_demo' EXIT
 trap 'exit 130' INT
 trap 'exit 143' HUP TERM
 
-step "Starting a server, and something that plays the supplier and the mailboxes"
-cron=
-libraries=ecauto
-if [ -f "$("$PG_CONFIG" --pkglibdir)/pg_cron.so" ]; then
-	cron=1
-	libraries=ecauto,pg_cron
-fi
+step "Starting a server with a shop, and something that plays the suppliers and the mailboxes"
+[ -f "$("$PG_CONFIG" --pkglibdir)/pg_cron.so" ] || die "pg_cron is not installed for PostgreSQL $PGMAJOR"
 as_server sh "$build/src/test/server.sh" start "$demo/server" <<CONF
-shared_preload_libraries = '$libraries'
+shared_preload_libraries = 'ecauto,pg_cron'
 ecauto.databases = 'shop'
 ecauto.settle_time = 0
-${cron:+cron.database_name = 'shop'
-cron.use_background_workers = on}
+ecauto.timezone = 'Europe/London'
+cron.database_name = 'shop'
+cron.use_background_workers = on
+max_worker_processes = 16
 CONF
-as_server rm -rf "$demo/sink"
+as_server rm -rf "$demo/sink" "$demo/report.html"
 as_server mkdir -p "$demo/sink"
 as_server setsid "$build/bin/sink" --dir "$demo/sink" --http 0 --smtp 0 </dev/null >"$demo/sink.log" 2>&1 &
 
@@ -99,41 +102,72 @@ until_true 20 test -f "$demo/sink/ports" || die "the sink did not start: $(cat "
 export PGHOST="$demo/server" PGPORT=5432 PGUSER=postgres PGOPTIONS='-c client_min_messages=warning'
 run_sql()
 {
-	as_server psql -X -v ON_ERROR_STOP=1 -v http_port="$HTTP_PORT" -v smtp_port="$SMTP_PORT" "$@" </dev/null
+	as_server psql -X -v ON_ERROR_STOP=1 -P footer=off -v http_port="$HTTP_PORT" -v smtp_port="$SMTP_PORT" "$@" </dev/null
 }
 
-# received FILE N: has the sink got N?
+# tell FILE...: a part of the story
+tell()
+{
+	for file in "$@"; do
+		run_sql -q -d shop -v sink_dir="$demo/sink" -f "$build/src/test/demo/$file.sql"
+	done
+}
+
+# received FILE N [TEXT]: has the sink got N, with TEXT in them?
 received()
 {
-	[ "$(wc -l < "$demo/sink/$1")" -ge "$2" ]
+	[ "$(grep -c -e "${3:-}" "$demo/sink/$1" || true)" -ge "$2" ]
 }
 
 run_sql -q -d postgres -c 'CREATE DATABASE shop'
-run_sql -q -d shop -f "$build/src/test/demo/shop.sql" >/dev/null
-run_sql -q -d shop -c "UPDATE shop.stock s SET on_hand = s.reserved + 25
-	FROM shop.variant v WHERE v.id = s.variant_id AND v.sku = 'SKU-1-1'"
-[ -z "$cron" ] || run_sql -q -d shop -c 'CREATE EXTENSION pg_cron'
-echo "PostgreSQL on $demo/server, HTTP on port $HTTP_PORT, mail on port $SMTP_PORT"
-run_sql -q -d shop -A -t -F ' ' -c "SELECT 'the shop:',
-	(SELECT count(*) FROM shop.product), 'products,', (SELECT count(*) FROM shop.customer), 'customers,',
-	(SELECT count(*) FROM shop.orders), 'orders'"
+run_sql -q -d shop -v season=1 -v n_products=300 -v n_customers=2500 -v n_orders=9000 -v n_carts=60 -f "$build/src/test/demo/shop.sql" >/dev/null
+run_sql -q -d shop -c 'CREATE SCHEMA demo'
+run_sql -q -d shop -A -t -c "SELECT format('Alder & Birch sell %s products in %s variants; %s customers placed %s orders worth %s GBP in the last year.',
+	(SELECT count(*) FROM shop.product), (SELECT count(*) FROM shop.variant), (SELECT count(*) FROM shop.customer),
+	(SELECT count(*) FROM shop.orders), (SELECT to_char(sum(total), 'FM999,999,999') FROM shop.orders WHERE status <> 'cancelled'))"
 
 step "Attaching ecauto to the shop"
-run_sql -q -e -d shop -f "$build/src/test/demo/attach.sql"
+tell attach
 
-step "A customer buys, and the shop runs low"
-run_sql -q -e -d shop -f "$build/src/test/demo/sell.sql"
+step "Customers: groups, lifetime value, segments"
+tell learn
 
-step "Waiting for what follows from that"
-until_true 60 received http.jsonl 1 || die "no order came to the supplier; $demo/server/log may say why"
-until_true 60 received smtp.jsonl 6 || die "the mails did not come; $demo/server/log may say why"
-run_sql -q -d shop -v sink_dir="$demo/sink" -f "$build/src/test/demo/received.sql"
+step "Prices: before, after, and why"
+tell price
+
+step "Stock: forecasts, offers, purchase orders"
+tell supply
+until_true 60 received http.jsonl 1 || die "no order came to a supplier; $demo/server/log may say why"
+
+step "An abandoned cart"
+tell cart
+until_true 60 received smtp.jsonl 2 'You left something' || die "no reminders came; $demo/server/log may say why"
+tell back
+until_true 60 received smtp.jsonl 1 'A last word' || die "no last reminder came; $demo/server/log may say why"
+tell rescue
+until_true 60 received smtp.jsonl 1 'is paid' || die "no mail about the order came; $demo/server/log may say why"
+tell flow
+
+step "Recommendations"
+tell recommend
+
+step "Every night, by pg_cron"
+tell night
+
+step "What arrived at the suppliers and in the mailboxes"
+tell received
 
 step "What ecauto saw and did"
-run_sql -q -e -d shop -f "$build/src/test/demo/look.sql"
+tell look
+report=
+if [ "$(run_sql -q -d shop -A -t -c "SELECT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'ecauto'::regnamespace AND proname = 'report_html')")" = t ]; then
+	report=$demo/report.html
+	run_sql -q -d shop -A -t -c "SELECT ecauto.report_html(ecauto.now() - interval '90 days', ecauto.now())" | as_server tee "$report" >/dev/null
+fi
 
 trap - EXIT INT HUP TERM
 step "It goes on running"
+[ -z "$report" ] || echo "  the report    $report   (open it in a browser)"
 cat <<TEXT
   look around   $demo/bin/psql -h $demo/server -U postgres shop
   sell more     SELECT shop.place_order('SKU-1-1', 3, 'you@example.test');

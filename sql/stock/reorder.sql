@@ -190,7 +190,8 @@ BEGIN
 		SELECT c.currency, ecauto.exchange_rate(c.currency, compared, first_day) AS rate
 		FROM (SELECT DISTINCT s.currency FROM ecauto_data.supplier s) c
 	), way AS (
-		-- of each sku the offer whose unit costs least, with its part of the freight of an order that has others too
+		-- of each sku the offer whose unit costs least, with its part of the freight of an order that has others too; what
+		-- is more than needed is worth its price if it sells within 90 days of that, and nothing if it does not
 		SELECT DISTINCT ON (n.sku) n.*, q.qty AS units, q.price, q.qty * q.price AS goods, s.freight, s.free_freight_from, s.minimum_order
 		FROM arrays a
 		CROSS JOIN LATERAL ecauto.offer_quantities(a.skus, a.needs, first_day) q
@@ -198,7 +199,8 @@ BEGIN
 		JOIN ecauto_data.supplier s ON s.supplier = q.supplier
 		JOIN rate r ON r.currency = s.currency
 		WHERE q.problem IS NULL AND r.rate IS NOT NULL
-		ORDER BY n.sku, (q.qty * q.price + s.freight * coalesce(least(1, q.qty * q.price / nullif(s.free_freight_from, 0)), 1)) * r.rate / q.qty,
+		ORDER BY n.sku, (q.qty * q.price + s.freight * coalesce(least(1, q.qty * q.price / nullif(s.free_freight_from, 0)), 1)) * r.rate
+				/ least(q.qty, n.order_up_to - n.pos + 90 * coalesce(n.daily, 0)),
 			q.qty, n.arrives, n.supplier
 	), rest AS (
 		SELECT w.*, w.pos <= w.reorder_point AS due,
@@ -261,6 +263,8 @@ BEGIN
 			trim_scale(100 * (l.reasoning ->> 'service_level')::numeric), l.reasoning ->> 'method',
 			trim_scale((l.reasoning ->> 'needed')::numeric), trim_scale((l.reasoning ->> 'order_up_to')::numeric),
 			CASE WHEN (l.reasoning ->> 'pack')::numeric <> 1 THEN ', in packs of ' || trim_scale((l.reasoning ->> 'pack')::numeric) ELSE '' END)
+		|| CASE WHEN l.qty > greatest((l.reasoning ->> 'moq')::numeric, ceil((l.reasoning ->> 'needed')::numeric / (l.reasoning ->> 'pack')::numeric)
+			* (l.reasoning ->> 'pack')::numeric) THEN '; more for the price of so many' ELSE '' END
 		|| CASE WHEN (l.reasoning ->> 'early')::boolean THEN '; ordered early to fill up the order' ELSE '' END
 		|| CASE WHEN p.missing > 0 THEN format('; held, %s %s below the minimum order', trim_scale(p.missing), p.currency) ELSE '' END,
 		l.reasoning

@@ -1,7 +1,5 @@
 \pset footer off
-SELECT to_char(at, 'HH24:MI:SS.MS') AS at, kind, key, sku, coalesce(new ->> 'available', new ->> 'number') AS now
-FROM ecauto.events();
-
-SELECT id, endpoint, state, attempts, key FROM ecauto.messages() ORDER BY id;
-
+\echo 'Events, by kind. ecauto.events():'
+SELECT kind, count(*), to_char(min(at), 'HH24:MI:SS') AS first, to_char(max(at), 'HH24:MI:SS') AS last FROM ecauto.events() GROUP BY kind ORDER BY min(at), kind;
+\echo 'And how everything is doing. ecauto.status():'
 SELECT * FROM ecauto.status();

@@ -7,14 +7,13 @@ CREATE TEMP TABLE mail (line jsonb);
 COPY request FROM :'requests' WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01');
 COPY mail FROM :'mails' WITH (FORMAT csv, DELIMITER E'\x02', QUOTE E'\x01');
 
-\echo The supplier:
-SELECT line ->> 'method' AS method, line ->> 'path' AS path,
-	line -> 'headers' ->> 'idempotency-key' AS "Idempotency-Key", jsonb_pretty((line ->> 'body')::jsonb) AS body
-FROM request;
+\echo 'The suppliers, by HTTP:'
+SELECT r.line ->> 'method' || ' ' || (r.line ->> 'path') AS request, r.line -> 'headers' ->> 'idempotency-key' AS "Idempotency-Key",
+	b ->> 'order' AS "order", jsonb_array_length(b -> 'lines') AS lines, b ->> 'goods' AS goods, b ->> 'due_on' AS due, b -> 'lines' -> 0 AS "first line"
+FROM request r, LATERAL (SELECT (r.line ->> 'body')::jsonb) x (b) ORDER BY r.line -> 'time' \gx
 
-\echo The mailboxes:
-SELECT line -> 'rcpt' ->> 0 AS "To",
-	substring(line ->> 'data' FROM '(?n)^Subject: ([^\r]*)') AS "Subject",
-	substring(line ->> 'data' FROM '(?in)^Message-ID: ([^\r]*)') AS "Message-ID"
+\echo 'The mailboxes:'
+SELECT to_char(to_timestamp((line ->> 'time')::float8), 'HH24:MI:SS') AS at, line -> 'rcpt' ->> 0 AS "To",
+	substring(line ->> 'data' FROM '(?n)^Subject: ([^\r]*)') AS "Subject"
 FROM mail
 ORDER BY line -> 'time';

@@ -8,6 +8,9 @@
 --   n_customers  customers, at least one
 --   n_orders     orders over the last year, one to four lines each
 --   n_carts      carts, half of them given up
+--   season       1: categories have seasons, customers come, have a favourite one,
+--                and leave, and what is bought together is mostly of one
+--                category; 0: no such thing
 --   seed         another seed makes another shop; the same one the same shop
 --   until        the end of the shop's past; 'now' unless given
 --
@@ -21,6 +24,7 @@
 \if :{?n_customers} \else \set n_customers 400 \endif
 \if :{?n_orders} \else \set n_orders 1000 \endif
 \if :{?n_carts} \else \set n_carts 100 \endif
+\if :{?season} \else \set season 0 \endif
 \if :{?seed} \else \set seed 1 \endif
 \if :{?until} \else \set until now \endif
 
@@ -235,12 +239,51 @@ FROM (SELECT id, at + interval '1 day' * (6 - extract(dow FROM at) + (id / 5) % 
 	WHERE id % 5 = 0 AND extract(dow FROM at) BETWEEN 1 AND 5) w
 WHERE w.id = d.id AND w.later < :'until'::timestamptz;
 
+\if :season
+UPDATE product p SET (name, slug, description) = (SELECT n.name, lower(replace(n.name, ' ', '-')), n.name || ', item ' || p.id || ' of our range.'
+	FROM (SELECT split_part(p.name, ' ', 1) || ' ' || (ARRAY['cushion', 'pan', 'trowel', 'hammer', 'puzzle', 'lamp', 'basket', 'cup', 'candle', 'notebook',
+		'clock', 'frame', 'rug', 'bag', 'pot', 'seed mix', 'rope', 'game', 'box', 'bell'])[p.category_id] || ' ' || p.id) n(name));
+
+-- whoever orders has come by then and not left yet; nobody there, no order
+UPDATE draft d SET customer_id = (
+	SELECT p.i FROM generate_series(1, 9) k
+		CROSS JOIN LATERAL (SELECT 1 + floor(:n_customers * pg_temp.noise(d.id * 10 + k, :s + 40) ^ 1.3)::bigint) p(i)
+		CROSS JOIN LATERAL (SELECT :'until'::timestamptz - interval '500 days' * pg_temp.noise(p.i, :s + 16),
+			interval '-1 day' * 200 * ln(1 - 0.999 * pg_temp.noise(p.i, :s + 41))) c(came, stayed)
+	WHERE d.at BETWEEN c.came AND c.came + c.stayed ORDER BY k LIMIT 1);
+DELETE FROM draft WHERE customer_id IS NULL;
+
+-- how much a category is asked for in a month, beside the others
+CREATE TEMP TABLE season ON COMMIT DROP AS
+SELECT c.id AS category_id, m AS month, array_agg(v.id ORDER BY v.id) AS variants,
+	CASE WHEN c.name IN ('Garden', 'Seeds', 'Pots') THEN CASE WHEN m BETWEEN 3 AND 6 THEN 4 WHEN m IN (11, 12, 1, 2) THEN 0.3 ELSE 1 END
+		WHEN c.name IN ('Toys', 'Lamps', 'Candles', 'Games', 'Bells') THEN CASE WHEN m BETWEEN 10 AND 12 THEN 4 WHEN m BETWEEN 5 AND 8 THEN 0.5 ELSE 1 END
+		ELSE 1 END AS weight
+FROM category c JOIN product p ON p.category_id = c.id JOIN variant v ON v.product_id = p.id, generate_series(1, 12) m
+GROUP BY c.id, m;
+CREATE TEMP TABLE theme ON COMMIT DROP AS
+SELECT DISTINCT ON (d.id) d.id, s.variants
+FROM draft d CROSS JOIN generate_series(1, 4) k
+	CROSS JOIN LATERAL (SELECT 1 + floor(20 * CASE WHEN k = 1 THEN pg_temp.noise(d.customer_id, :s + 30) ELSE pg_temp.noise(d.id * 10 + k, :s + 31) END)::integer) c(category_id)
+	JOIN season s ON s.category_id = c.category_id AND s.month = extract(month FROM d.at)
+ORDER BY d.id, s.weight * CASE WHEN k = 1 THEN 1.5 ELSE 1 END * pg_temp.noise(d.id * 10 + k, :s + 32) DESC;
+
+INSERT INTO order_line (order_id, variant_id, sku, quantity, unit_price)
+SELECT d.id, v.id, v.sku, 1 + floor(3 * pg_temp.noise(d.id * 10 + l, :s + 22) ^ 2), p.amount
+FROM draft d LEFT JOIN theme t ON t.id = d.id, generate_series(1, d.lines) l,
+	LATERAL (SELECT coalesce(
+		CASE WHEN pg_temp.noise(d.id * 10 + l, :s + 33) < 0.8 THEN t.variants[1 + floor(cardinality(t.variants) * pg_temp.noise(d.id * 10 + l, :s + 21) ^ 2)::integer] END,
+		1 + floor((SELECT max(id) FROM variant) * pg_temp.noise(d.id * 10 + l, :s + 21) ^ 2)::bigint)) pick(variant_id)
+	JOIN variant v ON v.id = pick.variant_id JOIN price p ON p.variant_id = v.id
+ORDER BY d.at, d.id, l;
+\else
 INSERT INTO order_line (order_id, variant_id, sku, quantity, unit_price)
 SELECT d.id, v.id, v.sku, 1 + floor(3 * pg_temp.noise(d.id * 10 + l, :s + 22) ^ 2), p.amount
 FROM draft d, generate_series(1, d.lines) l,
 	LATERAL (SELECT 1 + floor((SELECT max(id) FROM variant) * pg_temp.noise(d.id * 10 + l, :s + 21) ^ 2)::bigint) pick(variant_id)
 	JOIN variant v ON v.id = pick.variant_id JOIN price p ON p.variant_id = v.id
 ORDER BY d.at, d.id, l;
+\endif
 
 INSERT INTO orders (id, number, customer_id, email, currency, total, shipping, tax, status, ship_country, ship_postcode,
 	placed_at, shipped_at, cancelled_at, updated_at)
@@ -272,6 +315,13 @@ FROM generate_series(1, :n_carts) i
 INSERT INTO cart_line (cart_id, variant_id, quantity)
 SELECT i, 1 + floor((SELECT max(id) FROM variant) * pg_temp.noise(i, :s + 25) ^ 2)::bigint, 1 + i % 2
 FROM generate_series(1, :n_carts) i;
+
+\if :season
+-- some weeks of what sells now; less of some
+UPDATE stock s SET on_hand = floor(4 * pg_temp.noise(s.variant_id, :s + 42))
+	+ round((0.1 + 2.5 * pg_temp.noise(s.variant_id, :s + 43)) * (SELECT count(*) FROM order_line l JOIN orders o ON o.id = l.order_id
+		WHERE l.variant_id = s.variant_id AND o.placed_at > :'until'::timestamptz - interval '45 days'));
+\endif
 
 UPDATE stock s SET on_hand = s.on_hand + w.quantity, reserved = w.quantity
 FROM (SELECT l.variant_id, sum(l.quantity) AS quantity FROM order_line l JOIN orders o ON o.id = l.order_id
