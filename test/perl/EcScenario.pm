@@ -9,12 +9,12 @@
 # available: a query for sku and what can be sold of it.  price: asks the shop's
 # API for a price, price_shown and shown: what it says to an amount.  copies: a
 # query for how many copies of prices differ from them.  pairs, showable (both
-# optional): what ec_bought() of EcBought.pm wants.
+# optional): what ec_bought() of EcHistory.pm wants.
 package EcScenario;
 
 use strict;
 use warnings;
-use EcBought;
+use EcHistory;
 use EcLive;
 use EcTest;
 use PostgreSQL::Test::Utils;
@@ -193,9 +193,7 @@ sub run
 	{
 		sql('DROP EXTENSION ecauto CASCADE; DROP SCHEMA ecauto_data CASCADE');
 		ec_bulk($node, $shop, 2000);
-		sql('CREATE EXTENSION ecauto');
-		sql("SELECT ecauto.attach_shop('$name')");
-		sql('SELECT ecauto.build_recommendations()');
+		ec_getting_started($node, $shop, $sink);
 		ec_bought($node, $shop->database, $option{pairs}, $option{showable});
 		$counts = $shop->traffic(ORDERS => 5, SEED => 3, CONC => 1);
 		is($counts->{orders}, 5, 'more orders come');

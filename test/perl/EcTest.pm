@@ -19,7 +19,7 @@ use PostgreSQL::Test::Utils;
 use Test::More;
 use Time::HiRes qw(usleep);
 
-our @EXPORT = qw(ec_node ec_wait ec_wait_for ec_shared ec_sink ec_sqlstate);
+our @EXPORT = qw(ec_blocks ec_node ec_wait ec_wait_for ec_shared ec_sink ec_sqlstate);
 
 # seconds after which a wait has failed
 use constant TIMEOUT => $ENV{PG_TEST_TIMEOUT_DEFAULT} || 180;
@@ -93,6 +93,25 @@ sub ec_sqlstate
 	my ($state) = $stderr =~ /^(?:psql:[^:]*:\d+: )?ERROR:\s+([0-9A-Z]{5}):/m;
 	$state //= '00000';
 	return wantarray ? ($state, $stderr) : $state;
+}
+
+# ec_blocks(PAGE, SINK[, NAME]): the SQL blocks of a page that follow a line
+# "<!-- run -->" or "<!-- run: NAME -->", as [SQL, number of line].  Ports 8080
+# and 2525 of 127.0.0.1 become the sink's.
+sub ec_blocks
+{
+	my ($page, $sink, $name) = @_;
+	my $mark = defined $name ? qr/run(?:: \Q$name\E)?/ : qr/run/;
+	my $text = slurp_file($page);
+	my @blocks;
+	while ($text =~ /^<!-- $mark -->\n+```sql\n(.*?)^```$/gms)
+	{
+		my ($sql, $line) = ($1, 1 + (() = substr($text, 0, $-[1]) =~ /\n/g));
+		$sql =~ s/127\.0\.0\.1:8080/'127.0.0.1:' . $sink->http_port/ge;
+		$sql =~ s/127\.0\.0\.1:2525/'127.0.0.1:' . $sink->smtp_port/ge;
+		push @blocks, [ $sql, $line ];
+	}
+	return @blocks;
 }
 
 # ec_sink(OPTION...): short for EcTest::Sink->start

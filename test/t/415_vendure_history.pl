@@ -4,7 +4,7 @@
 # together, are what plain SQL over the shop's own tables says.
 use strict;
 use warnings;
-use EcBought;
+use EcHistory;
 use EcLive;
 use EcTest;
 use JSON::PP ();
@@ -214,6 +214,10 @@ sql('SELECT ecauto.build_recommendations()');
 ec_bought($node, $shop->database, "SELECT o, sku FROM ($lines) l",
 	q{SELECT v.id FROM product_variant v JOIN product p ON p.id = v."productId" JOIN stock_level s ON s."productVariantId" = v.id
 		WHERE v.enabled AND p.enabled AND v."deletedAt" IS NULL AND p."deletedAt" IS NULL AND s."stockOnHand" > s."stockAllocated"});
+
+# ---- the first hour, as the documentation has it ----
+sql('DROP EXTENSION ecauto CASCADE; DROP SCHEMA ecauto_data CASCADE');
+ec_getting_started($node, $shop, $sink, 'USD');
 
 $shop->stop;
 $node->stop;

@@ -1,7 +1,8 @@
 # The examples in README.md and docs/ do what they say: every SQL block that
 # follows a line "<!-- run -->" runs, in order, each page in a new database
-# that holds the demonstration's shop.  Ports 8080 and 2525 of 127.0.0.1 stand
-# for the sink's.
+# that holds the demonstration's shop.  In docs/getting-started.md, also those
+# of a shop of one's own making; those of Vendure and Medusa run on the real
+# shops (415_vendure_history.pl, 410_medusa.pl).
 use strict;
 use warnings;
 use EcTest;
@@ -14,27 +15,20 @@ my $pages = 0;
 
 for my $page ('README.md', sort glob('docs/*.md'))
 {
-	my $text = slurp_file($page);
-	my @blocks;
-	while ($text =~ /^<!-- run -->\n+```sql\n(.*?)^```$/gms)
-	{
-		push @blocks, [ $1, 1 + (() = substr($text, 0, $-[1]) =~ /\n/g) ];
-	}
+	my @blocks = ec_blocks($page, $sink, 'custom');
 	next unless @blocks;
 
 	my $database = 'docs_' . ++$pages;
 	$node->safe_psql('postgres', "CREATE DATABASE $database");
 	$node->command_ok([ 'psql', '-Xq', '-d', $node->connstr($database), '-f', 'test/demo/shop.sql' ],
 		"$page: the shop");
-	# README creates it itself; other pages begin where it ends
+	# these create it themselves; other pages begin where README ends
 	$node->safe_psql($database, "CREATE EXTENSION ecauto; SELECT ecauto.attach_shop('demo', '{}', 'shop')")
-	  unless $page eq 'README.md';
+	  unless $page =~ /^(?:README|docs\/getting-started)\.md$/;
 
 	for my $block (@blocks)
 	{
 		my ($sql, $line) = @$block;
-		$sql =~ s/127\.0\.0\.1:8080/'127.0.0.1:' . $sink->http_port/ge;
-		$sql =~ s/127\.0\.0\.1:2525/'127.0.0.1:' . $sink->smtp_port/ge;
 		my ($stdout, $stderr);
 		my $status = $node->psql($database, $sql, stdout => \$stdout, stderr => \$stderr, on_error_die => 0);
 		is($status, 0, "$page, line $line") or diag("$sql\n$stderr");

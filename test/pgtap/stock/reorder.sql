@@ -1,7 +1,7 @@
 -- Reorder points, proposals, purchase orders: what is ordered, once, and what comes of it.
 BEGIN;
 \ir shop.psql
-SELECT plan(62);
+SELECT plan(63);
 SET LOCAL ecauto.clock = '2026-04-30 12:00+02';
 INSERT INTO product VALUES ('P', 'Cup'), ('Q', 'Plate');
 INSERT INTO variant VALUES ('A', 'P', 'Cup, "blue"'), ('B', 'P', 'Cup, red'), ('C', 'Q', 'Plate'), ('R', 'Q', 'Rare');
@@ -134,5 +134,8 @@ SELECT throws_ok(format('SELECT ecauto.approve_purchase_order(%s)', 0), 'P0002',
 DELETE FROM ecauto_data.stock_incoming;
 UPDATE ecauto_data.purchase_order SET state = 'received';
 SELECT is((SELECT format('%s %s', qty, arrives) FROM ecauto.plan_replenishment('2026-05-02 12:00+02')), '123 2026-05-08', 'as of another time');
+SELECT ecauto.set_offer('other', 'A', '{"prices": [{"from": 1, "price": 1.9}, {"from": 200, "price": 1.8}, {"from": 5000, "price": 0.5}]}') \g /dev/null
+SELECT results_eq($$ SELECT qty, reason LIKE '%; more for the price of so many' FROM ecauto.plan_replenishment('2026-05-02 12:00+02') $$, $$ VALUES (200::numeric, true) $$,
+	'more for a lower price, as far as it sells');
 SELECT finish();
 ROLLBACK;

@@ -1,10 +1,10 @@
-# EcBought: what recommendations say was bought together is what a self-join of
-# the shop's own tables says.
+# EcHistory: real shops (EcLive.pm) with a year of orders.
 #
-#	use EcBought;
+#	use EcHistory;
 #	ec_bulk($node, $shop, 3000);
+#	ec_getting_started($node, $shop, $sink);
 #	ec_bought($node, $shop->database, $pairs, $showable);
-package EcBought;
+package EcHistory;
 
 use strict;
 use warnings;
@@ -13,7 +13,7 @@ use Exporter 'import';
 use PostgreSQL::Test::Utils;
 use Test::More;
 
-our @EXPORT = qw(ec_bulk ec_bought);
+our @EXPORT = qw(ec_bulk ec_bought ec_getting_started);
 
 # ec_bulk(NODE, SHOP, N): a year of orders straight into the tables of a shop
 # (an EcLive); N before its seasons thin them out.
@@ -23,6 +23,30 @@ sub ec_bulk
 	run_log([ 'psql', '-Xq', '-v', 'ON_ERROR_STOP=1', '-v', "n=$n", '-v', 'days=365', '-o', '/dev/null',
 			'-d', $node->connstr($shop->database), '-f', "$shop->{home}/$shop->{name}/bulk.sql" ])
 	  or die "$shop->{name}: bulk.sql failed";
+	return;
+}
+
+# ec_getting_started(NODE, SHOP, SINK[, CURRENCY]): docs/getting-started.md, on
+# that shop, which has no ecauto yet; CURRENCY takes the place of EUR.
+sub ec_getting_started
+{
+	my ($node, $shop, $sink, $currency) = @_;
+	my $name = $shop->{name};
+	my $database = $shop->database;
+
+	for my $block (ec_blocks('docs/getting-started.md', $sink, $name))
+	{
+		my ($sql, $line) = @$block;
+		$sql =~ s/\bEUR\b/$currency/g if $currency;
+		my ($stdout, $stderr);
+		my $status = $node->psql($database, $sql, stdout => \$stdout, stderr => \$stderr, on_error_die => 0);
+		is($status, 0, "$name: docs/getting-started.md, line $line") or diag("$sql\n$stderr");
+	}
+	is($node->safe_psql($database, q{SELECT count(*) FROM ecauto.flows() WHERE name = 'abandoned_cart' AND enabled}), '1', 'one flow is enabled');
+	cmp_ok($node->safe_psql($database, 'SELECT count(*) FROM ecauto.segment_members($$regulars$$)'), '>', 0, 'the segment has members');
+	cmp_ok($node->safe_psql($database, 'SELECT count(*) FROM ecauto.predict_clv(365)'), '>', 100, 'customers have a value');
+	cmp_ok($node->safe_psql($database, 'SELECT count(*) FROM ecauto.reprice()'), '>', 10, 'prices would change');
+	cmp_ok($node->safe_psql($database, 'SELECT count(*) FROM ecauto_data.sku_forecast'), '>', 50, 'there are forecasts');
 	return;
 }
 
