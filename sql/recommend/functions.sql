@@ -1,11 +1,11 @@
 CREATE OR REPLACE FUNCTION ecauto.item_weights(
 	users integer[], items integer[], neighbours integer DEFAULT 100, lambda float8 DEFAULT 10,
-	cap integer DEFAULT 200)
+	cap integer DEFAULT 400, dropout float8 DEFAULT 0)
 RETURNS TABLE (source integer, target integer, weight real)
 AS 'MODULE_PATHNAME', 'ecauto_item_weights'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
-COMMENT ON FUNCTION ecauto.item_weights(integer[], integer[], integer, float8, integer) IS
-'how much having the item source speaks for the item target, from who had what (users and items, numbered from 0, in the order it happened): a ridge regression of each item on its nearest neighbours, a local form of EASE^R (Steck 2019); lambda: the ridge; cap: of a user only so many last items count; the score of an item for a user is the sum of its weights over what he had; pairs that do not fit maintenance_work_mem are left out with a notice';
+COMMENT ON FUNCTION ecauto.item_weights(integer[], integer[], integer, float8, integer, float8) IS
+'how much having the item source speaks for the item target, from who had what (users and items, numbered from 0, in the order it happened): a ridge regression of each item on its nearest neighbours, a local form of EASE^R (Steck 2019); lambda: the ridge; dropout: what share of how often a neighbour was had is added to its ridge (Steck 2020), from 0; cap: of a user only so many last items count; the score of an item for a user is the sum of its weights over what he had; pairs that do not fit maintenance_work_mem are left out with a notice';
 
 CREATE OR REPLACE FUNCTION ecauto.build_recommendations(
 	neighbours integer DEFAULT NULL,
@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION ecauto.build_recommendations(
 AS 'MODULE_PATHNAME', 'ecauto_build_recommendations'
 LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.build_recommendations(integer) IS
-'makes a new version of recommendations from all orders that the last tick saw (cancelled ones are none) and the views of 90 days, to which readers switch at commit; neighbours: how many items an item is predicted from (NULL: 200 up to 5,000 skus, else 100); returns what it was made from: baskets of nobody count as a customer each; pairs: of skus that were ordered together; capped: orders of more than 1,000 and customers of more than 200 skus, of whom so many count; for operators';
+'makes a new version of recommendations from all orders that the last tick saw (cancelled ones are none) and the views of 90 days, to which readers switch at commit; neighbours: how many items an item is predicted from (NULL: what ecauto_data.recommend_setting says); returns what it was made from: baskets of nobody count as a customer each; pairs: of skus that were ordered together; capped: orders of more than 1,000 and customers of more than 400 skus, of whom so many count; for operators';
 REVOKE ALL ON FUNCTION ecauto.build_recommendations(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.showable(skus text[])

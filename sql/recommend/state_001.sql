@@ -26,6 +26,27 @@ COMMENT ON COLUMN ecauto_data.recommend_model.counted_until IS 'orders placed un
 COMMENT ON COLUMN ecauto_data.recommend_model.built_skus IS 'skus that are numbered in the order of their keys; those with higher numbers came later';
 COMMENT ON COLUMN ecauto_data.recommend_model.buckets IS 'over how many rows of recommend_basket the orders of this version are spread';
 
+CREATE TABLE ecauto_data.recommend_setting (
+	task text PRIMARY KEY CHECK (task IN ('customer', 'basket')),
+	neighbours integer CHECK (neighbours BETWEEN 1 AND 2000),
+	lambda float8 NOT NULL CHECK (lambda > 0 AND lambda <= 1e9),
+	dropout float8 CHECK (dropout BETWEEN 0 AND 1e6),
+	half_life float8 CHECK (half_life > 0 AND half_life < 'Infinity'),
+	popular float8 CHECK (popular BETWEEN 0 AND 100),
+	ndcg float8,
+	chosen_at timestamptz
+);
+INSERT INTO ecauto_data.recommend_setting (task, neighbours, lambda, dropout, half_life, popular) VALUES
+	('customer', NULL, 20, 0.5, 180, 0.15), ('basket', NULL, 1, 0, NULL, 0);
+COMMENT ON TABLE ecauto_data.recommend_setting IS
+	'how the next build of recommendations solves for weights, and how they are used: for customers, and for baskets; evaluate_recommendations() chooses them';
+COMMENT ON COLUMN ecauto_data.recommend_setting.neighbours IS 'from how many others an item is predicted; NULL: 200 up to 5,000 skus, else 100';
+COMMENT ON COLUMN ecauto_data.recommend_setting.lambda IS 'ridge: the higher, the more evidence it takes';
+COMMENT ON COLUMN ecauto_data.recommend_setting.dropout IS 'share of how often a neighbour was had, added to its ridge: the higher, the more weights rest on several items';
+COMMENT ON COLUMN ecauto_data.recommend_setting.half_life IS 'days until what was bought speaks half as much; NULL: it always speaks the same';
+COMMENT ON COLUMN ecauto_data.recommend_setting.popular IS 'weight of what is popular now beside what was bought: 1 is the mean of the ten best scores';
+COMMENT ON COLUMN ecauto_data.recommend_setting.ndcg IS 'what evaluate_recommendations() found for it; NULL: it was not asked to choose';
+
 CREATE TABLE ecauto_data.recommend_item (
 	version bigint NOT NULL,
 	no integer NOT NULL,
@@ -110,7 +131,7 @@ CREATE TABLE ecauto_data.recommend_popular (
 	PRIMARY KEY (version, country)
 );
 COMMENT ON TABLE ecauto_data.recommend_popular IS
-	'the 500 items with most customers, those of 60 days ago counting half, in each country ('''': everywhere), most popular first; shares of the first one''s';
+	'the 500 items with most customers, those of 30 days ago counting half, in each country ('''': everywhere), most popular first; shares of the first one''s';
 
 CREATE TABLE ecauto_data.recommend_consumable (
 	sku text COLLATE "C" PRIMARY KEY

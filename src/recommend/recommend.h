@@ -77,6 +77,7 @@ typedef struct EcEase
 {
 	int			neighbours;		/* K */
 	double		lambda;
+	double		dropout;		/* share of its own weight that is added to lambda for a neighbour */
 	Size		memory;			/* bytes that the gram matrix may take */
 	EcEaseRow	row;			/* or NULL */
 	void	   *row_arg;
@@ -255,6 +256,37 @@ extern EcNear *ec_near_read(int64 version, int item, bool viewed, int most, int 
 /* ---- recommend_popular.c ---- */
 
 extern void ec_items_write(int64 version, const EcBought *history, const int *totals);
+
+/* ---- recommend_setting.c ---- */
+
+/* What is predicted: a customer's next purchases, or the rest of a basket. */
+typedef enum EcTask
+{
+	EC_TASK_CUSTOMER,
+	EC_TASK_BASKET,
+	EC_TASKS
+} EcTask;
+
+/* How weights are solved for and used; chosen by evaluate_recommendations(). */
+typedef struct EcSetting
+{
+	int			neighbours;		/* K; 0: what suits the number of skus */
+	double		lambda;			/* ridge */
+	double		dropout;		/* EcEase.dropout */
+	double		half_life;		/* days until a purchase speaks half as much; 0: it always does */
+	double		popular;		/* weight of what is popular now beside what the customer had */
+} EcSetting;
+
+/* of a customer the last so many purchases count, in building and in serving */
+#define EC_CUSTOMER_ITEMS 400
+
+/* half-life of a purchase in what is popular, in days */
+#define EC_POPULAR_HALF_LIFE 30
+
+extern const char *const ec_task_names[EC_TASKS];
+extern EcSetting ec_setting_default(EcTask task);
+extern EcSetting ec_setting_read(EcTask task);
+extern int	ec_setting_neighbours(const EcSetting *setting, int nskus);
 
 /* ---- recommend_build.c ---- */
 

@@ -26,22 +26,11 @@
 
 PG_FUNCTION_INFO_V1(ecauto_build_recommendations);
 
-/* pairs grow with the square: of a customer the last so many items count, ... */
-#define CUSTOMER_ITEMS 200
-/* ... of an order or a visitor so many */
+/* pairs grow with the square: of an order or a visitor the last so many items count */
 #define BASKET_ITEMS 1000
 
 /* orders that share a row of recommend_basket */
 #define BUCKET_ORDERS 64
-
-/* ridges; docs/recommend.md says how they were found */
-#define LAMBDA_CUSTOMER 20
-#define LAMBDA_BASKET 5
-
-/* up to so many skus more neighbours are solved for */
-#define FEW_SKUS 5000
-#define NEIGHBOURS_FEW_SKUS 200
-#define NEIGHBOURS 100
 
 /* Figures of one build, as they are returned. */
 typedef struct Build
@@ -276,8 +265,10 @@ solved_put(int target, const EcWeight *weights, int n, void *arg)
 }
 
 static void
-weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcEase *options)
+weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting *setting, Size memory,
+			  EcEaseRow row, void *row_arg)
 {
+	EcEase		options = {ec_setting_neighbours(setting, matrix->nitems), setting->lambda, setting->dropout, memory, row, row_arg};
 	Solved		solved = {0};
 	EcEaseReport report;
 	int64	   *start;
@@ -292,7 +283,7 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcEase *o
 	solved.source = palloc(solved.room * sizeof(int));
 	solved.target = palloc(solved.room * sizeof(int));
 	solved.weight = palloc(solved.room * sizeof(float));
-	ec_ease(matrix, options, NULL, solved_put, &solved, &report);
+	ec_ease(matrix, &options, NULL, solved_put, &solved, &report);
 	if (report.truncated > 0)
 		ereport(NOTICE,
 				(errmsg("not all pairs of items fit the memory"),
@@ -361,7 +352,8 @@ build_run(Build *build, int neighbours)
 	static const char *const tables[] = {"recommend_item", "recommend_pair", "recommend_count", "recommend_total",
 	"recommend_basket", "recommend_weight", "recommend_popular"};
 	static const Oid types[] = {INT8OID, TIMESTAMPTZOID, INT8OID, INT8OID, INT8OID, INT8OID, INT4OID};
-	EcEase		options = {0};
+	EcSetting	setting[EC_TASKS];
+	Size		memory = (Size) maintenance_work_mem * 1024;
 	EcMatrix   *matrix;
 	PairsTo		to;
 	int		   *total;
@@ -379,9 +371,12 @@ build_run(Build *build, int neighbours)
 	build->orders = build->history->orders.n;
 	build->customers = build->history->orders.nusers;
 	build->skus = build->history->nskus;
-	options.memory = (Size) maintenance_work_mem * 1024;
-	options.neighbours = neighbours > 0 ? neighbours :
-		build->skus <= FEW_SKUS ? NEIGHBOURS_FEW_SKUS : NEIGHBOURS;
+	for (int i = 0; i < EC_TASKS; i++)
+	{
+		setting[i] = ec_setting_read(i);
+		if (neighbours > 0)
+			setting[i].neighbours = neighbours;
+	}
 
 	/* as many buckets as leave room to grow until the next build */
 	for (build->buckets = 1; build->buckets < build->orders / BUCKET_ORDERS; build->buckets *= 2)
@@ -393,18 +388,13 @@ build_run(Build *build, int neighbours)
 	ec_items_write(build->version, build->history, total);
 	baskets_write(build, matrix);
 	pairs_open(&to, build, total, false);
-	options.lambda = LAMBDA_BASKET;
-	options.row = pairs_put;
-	options.row_arg = &to;
-	weights_write(build, matrix, true, &options);
+	weights_write(build, matrix, true, &setting[EC_TASK_BASKET], memory, pairs_put, &to);
 	pairs_close(&to);
 	ec_matrix_free(matrix);
 
-	options.row = NULL;
-	matrix = baskets_matrix(&build->history->orders, build->skus, true, CUSTOMER_ITEMS);
+	matrix = baskets_matrix(&build->history->orders, build->skus, true, EC_CUSTOMER_ITEMS);
 	build->capped_customers = matrix->ncapped;
-	options.lambda = LAMBDA_CUSTOMER;
-	weights_write(build, matrix, false, &options);
+	weights_write(build, matrix, false, &setting[EC_TASK_CUSTOMER], memory, NULL, NULL);
 	ec_matrix_free(matrix);
 	if (build->history->views.n > 0)
 	{

@@ -12,6 +12,11 @@
  * is as good as the dense form, in memory that grows with pairs that occur
  * and time that grows with items.
  *
+ * dropout adds a share of G_jj to the ridge of neighbour j: what comes of
+ * training while each item is left out with probability dropout / (1 +
+ * dropout), so that weights rest on several items instead of one (Steck:
+ * Autoencoders that don't overfit towards the identity, 2020).
+ *
  *-------------------------------------------------------------------------
  */
 #include "compat/compat.h"
@@ -316,7 +321,7 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 			float	   *out = a + (Size) k * stride;
 
 			memset(out + k, 0, (n - k) * sizeof(float));
-			out[k] = gram.diagonal[items[k]] + (float) options->lambda;
+			out[k] = gram.diagonal[items[k]] * (1 + (float) options->dropout) + (float) options->lambda;
 			if (gram.place[items[k]] >= 0)
 			{
 				squared[nsquared] = k;

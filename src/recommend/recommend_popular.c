@@ -17,7 +17,7 @@
 #include "recommend/recommend.h"
 
 #define POPULAR_ITEMS 500
-#define POPULAR_HALF_LIFE (60 * (double) USECS_PER_DAY)
+#define POPULAR_HALF_LIFE (EC_POPULAR_HALF_LIFE * (double) USECS_PER_DAY)
 
 /* A customer's last purchase of an item. */
 typedef struct Last

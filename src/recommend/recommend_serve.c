@@ -31,7 +31,7 @@ PG_FUNCTION_INFO_V1(ecauto_complete_basket);
 PG_FUNCTION_INFO_V1(ecauto_trending);
 
 /* of a customer the last so many purchases speak for others */
-#define HISTORY_ITEMS 200
+#define HISTORY_ITEMS EC_CUSTOMER_ITEMS
 
 /* nearest items by orders, and by views, that similar() chooses from */
 #define SIMILAR_ITEMS 150

@@ -73,7 +73,7 @@ put_target(int target, const EcWeight *weights, int n, void *arg)
 
 /*
  * ecauto.item_weights(users integer[], items integer[], neighbours integer,
- *					   lambda float8, cap integer)
+ *					   lambda float8, cap integer, dropout float8)
  *		returns table(source integer, target integer, weight real)
  */
 Datum
@@ -98,6 +98,7 @@ ecauto_item_weights(PG_FUNCTION_ARGS)
 				 errdetail("They have %d and %d elements.", n, other)));
 	options.neighbours = PG_GETARG_INT32(2);
 	options.lambda = PG_GETARG_FLOAT8(3);
+	options.dropout = PG_GETARG_FLOAT8(5);
 	options.memory = (Size) maintenance_work_mem * 1024;
 	if (options.neighbours < 1 || options.neighbours > 2000)
 		ereport(ERROR,
@@ -109,6 +110,11 @@ ecauto_item_weights(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("lambda must be above 0, and finite"),
 				 errdetail("It is %g.", options.lambda)));
+	if (!(options.dropout >= 0 && options.dropout <= 1e6))
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("dropout must be at least 0, and finite"),
+				 errdetail("It is %g.", options.dropout)));
 	if (cap < 2)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
