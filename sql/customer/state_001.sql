@@ -78,6 +78,14 @@ CREATE INDEX order_item_sku_idx ON ecauto_data.order_item (sku, order_key);
 COMMENT ON TABLE ecauto_data.order_item IS
 	'skus of each order: units that were not cancelled, and what they cost in the order''s currency; read when something changes about the order';
 
+CREATE TABLE ecauto_data.order_changed (
+	order_key text COLLATE "C"
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000,
+	autovacuum_vacuum_insert_threshold = -1, autovacuum_analyze_scale_factor = 0,
+	autovacuum_analyze_threshold = 1000000);
+COMMENT ON TABLE ecauto_data.order_changed IS
+	'orders of which something was seen, their lines are read, for those who count pairs of what was bought together; a row without key stands for all; a queue, without index, emptied by the tick''s phase recommend';
+
 CREATE TABLE ecauto_data.category_product (
 	category text COLLATE "C" NOT NULL,
 	product text COLLATE "C" NOT NULL,

@@ -77,3 +77,11 @@ AS 'MODULE_PATHNAME', 'ecauto_pair_counts'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE ROWS 100;
 COMMENT ON FUNCTION ecauto.pair_counts(bytea) IS
 'what a row of ecauto_data.recommend_count holds: numbers of items, ascending, and how many orders had both; error if it is damaged';
+
+CREATE OR REPLACE FUNCTION ecauto.refresh_recommendations()
+RETURNS bigint
+AS 'MODULE_PATHNAME', 'ecauto_refresh_recommendations'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.refresh_recommendations() IS
+'brings also_bought() and similar() up to date with the orders that the last tick saw change, as every tick does; returns how many differed from what was counted; NULL if there is no version or somebody builds one meanwhile; error if so much has changed that it takes a build; for operators';
+REVOKE ALL ON FUNCTION ecauto.refresh_recommendations() FROM PUBLIC;

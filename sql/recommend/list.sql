@@ -75,3 +75,28 @@ $$;
 COMMENT ON FUNCTION ecauto.set_consumable(text, boolean) IS
 'says whether ecauto.recommend() may name a sku (key) to those who have bought it already; false if that was so before; for operators';
 REVOKE ALL ON FUNCTION ecauto.set_consumable(text, boolean) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.exclude_orders(orders text[], excluded boolean DEFAULT true)
+RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n bigint;
+BEGIN
+	IF excluded THEN
+		WITH added AS (INSERT INTO ecauto_data.recommend_excluded (order_key)
+			SELECT DISTINCT o.key FROM unnest($1) o (key) WHERE o.key IS NOT NULL ON CONFLICT DO NOTHING RETURNING order_key),
+		told AS (INSERT INTO ecauto_data.order_changed (order_key) SELECT a.order_key FROM added a)
+		SELECT count(*) INTO n FROM added;
+	ELSE
+		WITH gone AS (DELETE FROM ecauto_data.recommend_excluded x WHERE x.order_key = ANY ($1) RETURNING order_key),
+		told AS (INSERT INTO ecauto_data.order_changed (order_key) SELECT g.order_key FROM gone g)
+		SELECT count(*) INTO n FROM gone;
+	END IF;
+	RETURN n;
+END
+$$;
+COMMENT ON FUNCTION ecauto.exclude_orders(text[], boolean) IS
+'says that orders (keys) do not count for recommendations, because they are tests or of robots, or that they do again (excluded => false); returns how many were not so before; they are taken out of the counts by the next tick and out of all else by the next build; for operators';
+REVOKE ALL ON FUNCTION ecauto.exclude_orders(text[], boolean) FROM PUBLIC;

@@ -12,7 +12,9 @@ CREATE TABLE ecauto_data.recommend_model (
 	pairs bigint NOT NULL DEFAULT 0,
 	last_version bigint NOT NULL DEFAULT 0,
 	rebuild_every interval DEFAULT '1 day' CHECK (rebuild_every > '0'),
+	rebuild_share float8 DEFAULT 0.01 CHECK (rebuild_share >= 0),
 	tried_at timestamptz,
+	changed bigint NOT NULL DEFAULT 0,
 	counted_until timestamptz,
 	built_skus integer NOT NULL DEFAULT 0,
 	buckets integer NOT NULL DEFAULT 1
@@ -21,6 +23,8 @@ INSERT INTO ecauto_data.recommend_model DEFAULT VALUES;
 COMMENT ON TABLE ecauto_data.recommend_model IS
 	'one row: the version of recommendations that is read (NULL: none was built), and what it holds; orders, skus and pairs are brought up to date by ticks';
 COMMENT ON COLUMN ecauto_data.recommend_model.rebuild_every IS 'a tick builds anew after so long, once there was a first build; NULL: never';
+COMMENT ON COLUMN ecauto_data.recommend_model.rebuild_share IS 'a tick builds anew when more than this share of the orders has changed; NULL: never because of that';
+COMMENT ON COLUMN ecauto_data.recommend_model.changed IS 'orders that changed since it was built';
 COMMENT ON COLUMN ecauto_data.recommend_model.tried_at IS 'when a tick last tried to build';
 COMMENT ON COLUMN ecauto_data.recommend_model.counted_until IS 'orders placed until then are counted';
 COMMENT ON COLUMN ecauto_data.recommend_model.built_skus IS 'skus that are numbered in the order of their keys; those with higher numbers came later';
@@ -132,6 +136,12 @@ CREATE TABLE ecauto_data.recommend_popular (
 );
 COMMENT ON TABLE ecauto_data.recommend_popular IS
 	'the 500 items with most customers, those of 30 days ago counting half, in each country ('''': everywhere), most popular first; shares of the first one''s';
+
+CREATE TABLE ecauto_data.recommend_excluded (
+	order_key text COLLATE "C" PRIMARY KEY
+);
+COMMENT ON TABLE ecauto_data.recommend_excluded IS
+	'orders that do not count for recommendations: of tests, of robots';
 
 CREATE TABLE ecauto_data.recommend_consumable (
 	sku text COLLATE "C" PRIMARY KEY

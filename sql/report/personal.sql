@@ -18,7 +18,7 @@ WHERE c.relnamespace = to_regnamespace('ecauto_data') AND c.relkind IN ('r', 'p'
 		'cost', 'price_bound', 'vat_rate', 'fx_rate', 'price_rule', 'price_guard', 'price_base', 'price_series', 'price_history',
 		'price_history_seen', 'prior_price_policy', 'promotion', 'coupon_batch', 'mail_template', 'mail_template_history', 'demand',
 		'demand_line', 'demand_stale', 'demand_setting', 'demand_event', 'stock_out', 'sku_forecast', 'season_index',
-		'stock_incoming', 'stock_policy', 'badge', 'recommend_item', 'recommend_basket', 'recommend_popular', 'recommend_consumable', 'campaign_secret', 'frequency_cap', 'quiet_hours', 'score_rule',
+		'stock_incoming', 'stock_policy', 'badge', 'order_changed', 'recommend_item', 'recommend_basket', 'recommend_excluded', 'recommend_popular', 'recommend_consumable', 'campaign_secret', 'frequency_cap', 'quiet_hours', 'score_rule',
 		'score_threshold', 'rfm_group', 'clv_model', 'flow', 'flow_version', 'flow_action', 'order_mail', 'job')
 ORDER BY 1, a.attnum
 $$;

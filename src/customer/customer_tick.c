@@ -93,7 +93,9 @@ static const char currency_statement[] =
 
 static const char some_statement[] =
 	"WITH " CHANGE ",\n"
-	"taken AS (DELETE FROM ecauto_data.customer_stale RETURNING customer, email),\n"
+	"taken AS (DELETE FROM ecauto_data.customer_stale RETURNING customer, email, order_key),\n"
+	"told AS (INSERT INTO ecauto_data.order_changed (order_key)\n"
+	"  SELECT DISTINCT order_key FROM taken WHERE order_key IS NOT NULL),\n"
 	"address AS MATERIALIZED (SELECT DISTINCT email FROM taken WHERE email IS NOT NULL),\n"
 	"who AS (\n"
 	"  SELECT customer AS key FROM taken WHERE customer IS NOT NULL\n"
@@ -130,6 +132,7 @@ static const char some_statement[] =
 static const char all_statement[] =
 	"WITH " CHANGE ",\n"
 	"taken AS (DELETE FROM ecauto_data.customer_stale),\n"
+	"told AS (INSERT INTO ecauto_data.order_changed (order_key) VALUES (NULL)),\n"
 	"silent AS (UPDATE ecauto_data.customer_setting SET silent_no = " CHANGE_NO "),\n"
 	"owner AS MATERIALIZED (SELECT DISTINCT ON (email) email, key FROM ecauto_data.seen_customer\n"
 	"  WHERE email IS NOT NULL ORDER BY email, guest, created_at, key),\n"

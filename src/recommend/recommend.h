@@ -115,6 +115,7 @@ typedef struct EcBuilt EcBuilt;
 extern EcBuilt *ec_built_open(const char *table);
 extern void ec_built_put(EcBuilt *rows, Datum *values);
 extern void ec_built_replace(EcBuilt *rows, ItemPointer tid, Datum *values);
+extern void ec_built_change(EcBuilt *rows, ItemPointer tid, Datum *values);
 extern void ec_built_close(EcBuilt *rows);
 extern Datum ec_int_array(const int *values, int n);
 extern Datum ec_real_array(const float *values, int n);
@@ -225,6 +226,16 @@ typedef struct EcBought
 	EcNames    *countries;
 } EcBought;
 
+/*
+ * Of seen_order "o" and order_item "i": does it count, at $1?  Cancelled orders
+ * are none; an order without time or in the future does not count yet, one
+ * that was excluded never does.
+ */
+#define EC_ORDER_COUNTS \
+	"NOT coalesce(o.cancelled, false) AND o.placed_at <= $1 AND pg_catalog.isfinite(o.placed_at)\n" \
+	"  AND NOT EXISTS (SELECT FROM ecauto_data.recommend_excluded x WHERE x.order_key = o.key)"
+#define EC_ITEM_COUNTS "(i.qty > 0 OR i.qty IS NULL)"
+
 extern EcBought *ec_history_read(TimestampTz until);
 
 /* ---- recommend_bucket.c ---- */
@@ -288,7 +299,14 @@ extern EcSetting ec_setting_default(EcTask task);
 extern EcSetting ec_setting_read(EcTask task);
 extern int	ec_setting_neighbours(const EcSetting *setting, int nskus);
 
+/* ---- recommend_absorb.c ---- */
+
+extern bool ec_recommend_absorb(TimestampTz at, int64 *orders);
+
 /* ---- recommend_build.c ---- */
+
+/* pairs grow with the square: of an order or a visitor the last so many items count */
+#define EC_BASKET_ITEMS 1000
 
 /*
  * How near two items are that so many orders had, both and each: the cosine,

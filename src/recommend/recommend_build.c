@@ -26,9 +26,6 @@
 
 PG_FUNCTION_INFO_V1(ecauto_build_recommendations);
 
-/* pairs grow with the square: of an order or a visitor the last so many items count */
-#define BASKET_ITEMS 1000
-
 /* orders that share a row of recommend_basket */
 #define BUCKET_ORDERS 64
 
@@ -364,6 +361,8 @@ build_run(Build *build, int neighbours)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
 	build->version = next_version();
+	/* what is read next is at least as new */
+	put("DELETE FROM ecauto_data.order_changed", 0, NULL, NULL);
 	/* another one's build may have ended meanwhile; what is read is at least as new */
 	PushActiveSnapshot(GetTransactionSnapshot());
 	build->history = ec_history_read(build->at);
@@ -382,7 +381,7 @@ build_run(Build *build, int neighbours)
 	for (build->buckets = 1; build->buckets < build->orders / BUCKET_ORDERS; build->buckets *= 2)
 		;
 
-	matrix = baskets_matrix(&build->history->orders, build->skus, false, BASKET_ITEMS);
+	matrix = baskets_matrix(&build->history->orders, build->skus, false, EC_BASKET_ITEMS);
 	total = matrix_totals(matrix);
 	build->capped_orders = matrix->ncapped;
 	ec_items_write(build->version, build->history, total);
@@ -401,7 +400,7 @@ build_run(Build *build, int neighbours)
 		int64		pairs = build->pairs;
 		EcMatrixRow *row;
 
-		matrix = baskets_matrix(&build->history->views, build->skus, false, BASKET_ITEMS);
+		matrix = baskets_matrix(&build->history->views, build->skus, false, EC_BASKET_ITEMS);
 		row = ec_matrix_row_create(matrix);
 		pairs_open(&to, build, matrix_totals(matrix), true);
 		for (int i = 0; i < matrix->nitems; i++)
@@ -424,7 +423,7 @@ build_run(Build *build, int neighbours)
 	values[5] = Int64GetDatum(build->pairs);
 	values[6] = Int32GetDatum(build->buckets);
 	put("UPDATE ecauto_data.recommend_model SET version = $1, built_at = $2, orders = $3, customers = $4, "
-		"skus = $5, pairs = $6, counted_until = $2, built_skus = $5, buckets = $7", 7, types, values);
+		"skus = $5, pairs = $6, counted_until = $2, changed = 0, built_skus = $5, buckets = $7", 7, types, values);
 	/* those who still read the old version have a snapshot in which it is there */
 	for (int i = 0; i < lengthof(tables); i++)
 		put(psprintf("DELETE FROM ecauto_data.%s WHERE version < $1", tables[i]), 1, types, values);
@@ -432,8 +431,8 @@ build_run(Build *build, int neighbours)
 	SPI_finish();
 	if (build->capped_orders > 0)
 		ereport(NOTICE,
-				(errmsg("%lld orders have more than %d different skus", (long long) build->capped_orders, BASKET_ITEMS),
-				 errdetail("Pairs were counted of %d skus of each.", BASKET_ITEMS)));
+				(errmsg("%lld orders have more than %d different skus", (long long) build->capped_orders, EC_BASKET_ITEMS),
+				 errdetail("Pairs were counted of %d skus of each.", EC_BASKET_ITEMS)));
 }
 
 /*
@@ -473,30 +472,73 @@ ecauto_build_recommendations(PG_FUNCTION_ARGS)
 
 /* ---- the tick ---- */
 
+/* What a tick is to do. */
+typedef struct Work
+{
+	EcTick	   *tick;
+	bool		build;
+} Work;
+
 /* EcTryRun */
 static void
-tick_build(void *arg)
+tick_work(void *arg)
 {
-	EcTick	   *tick = arg;
+	Work	   *work = arg;
 	Build		build = {0};
 
-	build.at = tick->at;
-	build_run(&build, 0);
+	build.at = work->tick->at;
+	if (!work->build)
+	{
+		int64		orders;
+		EcAs		as;
+
+		if (SPI_connect() != SPI_OK_CONNECT)
+			elog(ERROR, "SPI_connect failed");
+		ec_as_state_owner(&as);
+		work->build = !ec_recommend_absorb(work->tick->at, &orders);
+		ec_as_end(&as);
+		SPI_finish();
+	}
+	if (work->build)
+		build_run(&build, 0);
 }
 
 /*
- * Phase of the tick: what was once built is built anew when it is due.  If
- * that fails, the old version stays, and the next try is as far away as if it
- * had not.
+ * Is there a version; when is the next build due; did orders change (all of
+ * them; more than the share that makes a build worth it), or did the time of
+ * some come?
+ */
+static const char look_statement[] =
+	"SELECT m.version IS NOT NULL, greatest(m.built_at, m.tried_at) + m.rebuild_every,\n"
+	"  EXISTS (SELECT FROM ecauto_data.order_changed),\n"
+	"  EXISTS (SELECT FROM ecauto_data.order_changed c WHERE c.order_key IS NULL)\n"
+	"    OR (m.changed > 0 OR EXISTS (SELECT FROM ecauto_data.order_changed))\n"
+	"      AND coalesce(m.changed + (SELECT pg_catalog.count(*) FROM ecauto_data.order_changed) > m.rebuild_share * m.orders, false),\n"
+	"  EXISTS (SELECT FROM ecauto_data.seen_order o\n"
+	"    WHERE o.placed_at > least(m.counted_until, $1) AND o.placed_at <= greatest(m.counted_until, $1))\n"
+	"FROM ecauto_data.recommend_model m";
+
+/*
+ * Phase of the tick: orders that changed are brought into the version that is
+ * read, and what was once built is built anew when it is due: after a day, or
+ * when a hundredth of its orders has changed, so that building costs a shop of
+ * any size the same share of its time.  If that fails, the old version stays,
+ * and the next build is as far away as if it had not.
  */
 void
 ec_recommend_tick(EcTick *tick)
 {
 	static const Oid types[] = {TIMESTAMPTZOID};
 	MemoryContext context = CurrentMemoryContext;
-	TimestampTz due = DT_NOEND;
+	Work		work = {tick, false};
+	TimestampTz due;
 	Datum		args[1];
-	bool		isnull = true;
+	bool		built;
+	bool		queue;
+	bool		much;
+	bool		come;
+	bool		never;
+	bool		isnull;
 	ErrorData  *error;
 	EcAs		as;
 
@@ -504,28 +546,32 @@ ec_recommend_tick(EcTick *tick)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan("SELECT greatest(built_at, tried_at) + rebuild_every FROM ecauto_data.recommend_model "
-								 "WHERE version IS NOT NULL AND rebuild_every IS NOT NULL", 0, NULL),
-						 NULL, NULL, false, 0) != SPI_OK_SELECT)
+	if (SPI_execute_plan(ec_plan(look_statement, 1, types), args, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
 		elog(ERROR, "could not look for the next build of recommendations");
-	if (SPI_processed == 1)
-		due = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
-	if (!isnull && due <= tick->at)
+	built = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
+	due = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &never));
+	queue = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 3, &isnull));
+	much = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 4, &isnull));
+	come = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 5, &isnull));
+	work.build = built && (much || (!never && due <= tick->at));
+	/* nobody reads the queue until there is a version */
+	if (!built && queue)
+		put("DELETE FROM ecauto_data.order_changed", 0, NULL, NULL);
+	if (work.build)
 		put("UPDATE ecauto_data.recommend_model SET tried_at = $1", 1, types, args);
 	ec_as_end(&as);
 	SPI_finish();
 	MemoryContextSwitchTo(context);
-	if (isnull)
+	if (!built)
 		return;
-	if (due > tick->at)
-	{
+	if (!never && due > tick->at)
 		ec_tick_due(tick, due);
+	if (!work.build && !queue && !come)
 		return;
-	}
-	error = ec_try(tick_build, tick, false);
+	error = ec_try(tick_work, &work, false);
 	if (error != NULL)
 		ereport(LOG,
 				(errcode(error->sqlerrcode),
-				 errmsg("ecauto could not build recommendations: %s", error->message),
+				 errmsg("ecauto could not bring recommendations up to date: %s", error->message),
 				 errdetail("The old ones stay.")));
 }

@@ -138,6 +138,21 @@ ec_built_replace(EcBuilt *rows, ItemPointer tid, Datum *values)
 	MemoryContextSwitchTo(old);
 }
 
+/*
+ * Make the row at *tid (invalid: there is none) be these values (NULL: be no
+ * more); as ec_built_put() and ec_built_replace().
+ */
+void
+ec_built_change(EcBuilt *rows, ItemPointer tid, Datum *values)
+{
+	if (ItemPointerIsValid(tid) && values != NULL)
+		ec_built_replace(rows, tid, values);
+	else if (ItemPointerIsValid(tid))
+		simple_heap_delete(rows->rel, tid);
+	else if (values != NULL)
+		ec_built_put(rows, values);
+}
+
 /* Write what is left, and make it visible to the statements that follow. */
 void
 ec_built_close(EcBuilt *rows)

@@ -25,16 +25,15 @@
 /* what was looked at longer ago does not count, in days */
 #define VIEW_DAYS 90
 
-/* cancelled orders are none; an order without time or in the future does not count yet */
 static const char orders_sql[] =
 	"SELECT o.key, o.placed_at, coalesce(o.customer_key, f.key), c.country, coalesce(o.is_refunded, false)\n"
 	"FROM ecauto_data.seen_order o\n"
 	"LEFT JOIN ecauto_data.customer_fact f ON o.customer_key IS NULL AND f.guest_email = o.email\n"
 	"LEFT JOIN ecauto_data.seen_customer c ON c.key = coalesce(o.customer_key, f.key)\n"
-	"WHERE NOT coalesce(o.cancelled, false) AND o.placed_at <= $1 AND pg_catalog.isfinite(o.placed_at)";
+	"WHERE " EC_ORDER_COUNTS;
 
 static const char lines_sql[] =
-	"SELECT i.order_key, i.sku FROM ecauto_data.order_item i WHERE i.qty > 0 OR i.qty IS NULL";
+	"SELECT i.order_key, i.sku FROM ecauto_data.order_item i WHERE " EC_ITEM_COUNTS;
 
 /* the last instant at which a visitor looked at anything is that of his basket */
 static const char views_sql[] =
