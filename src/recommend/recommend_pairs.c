@@ -181,24 +181,60 @@ ec_order_create(int nbuilt, int n, const double *ranks)
 
 /* ---- what is shown ---- */
 
+/* Count and place as one number: the larger, the sooner shown. */
+#define SORT_KEY(count, place) ((uint64) (uint32) (count) << 32 | (uint32) (PG_INT32_MAX - (place)))
+
+#define ST_SORT sort_keys
+#define ST_ELEMENT_TYPE uint64
+#define ST_COMPARE(a, b) (*(a) < *(b) ? 1 : *(a) > *(b) ? -1 : 0)
+#define ST_SCOPE static
+#define ST_DEFINE
+#include "lib/sort_template.h"
+
 /*
  * The most frequent of pairs, at most EC_PAIRS_FREQUENT: their items and counts;
  * returns how many.
+ *
+ * Most counts are small and many the same, so it is first seen from which
+ * count on they are few enough; of that count itself the first by place are
+ * kept.
  */
 int
 ec_pairs_frequent(const EcPairs *pairs, const EcOrder *order, int *others, int *counts)
 {
-	EcScored	heap[EC_PAIRS_FREQUENT];
+	uint64		keys[4 * EC_PAIRS_FREQUENT];
+	uint64		limit = 0;
+	int			with[256] = {0};
+	int			least = 255;
 	int			n = 0;
 
 	for (int i = 0; i < pairs->n; i++)
-		ec_scored_put(heap, &n, EC_PAIRS_FREQUENT,
-					  (EcScored) {pairs->count[i], ec_order_place(order, pairs->item[i])});
-	qsort(heap, n, sizeof(EcScored), ec_scored_compare);
+		with[Min(pairs->count[i], 255)]++;
+	for (int above = 0; least > 0 && (above += with[least]) < EC_PAIRS_FREQUENT; least--)
+		;
+	for (int i = 0; i < pairs->n; i++)
+	{
+		uint64		key;
+
+		if (pairs->count[i] < least)
+			continue;
+		key = SORT_KEY(pairs->count[i], ec_order_place(order, pairs->item[i]));
+		if (key < limit)
+			continue;
+		keys[n++] = key;
+		if (n == lengthof(keys))
+		{
+			sort_keys(keys, n);
+			n = EC_PAIRS_FREQUENT;
+			limit = keys[n - 1];
+		}
+	}
+	sort_keys(keys, n);
+	n = Min(n, EC_PAIRS_FREQUENT);
 	for (int i = 0; i < n; i++)
 	{
-		others[i] = ec_order_item(order, heap[i].item);
-		counts[i] = (int) heap[i].score;
+		counts[i] = (int) (keys[i] >> 32);
+		others[i] = ec_order_item(order, PG_INT32_MAX - (int) (uint32) keys[i]);
 	}
 	return n;
 }
