@@ -150,3 +150,4 @@ COMMENT ON TABLE ecauto_data.recommend_consumable IS
 	'skus that recommend() may name to those who have bought them already';
 
 CREATE INDEX seen_order_placed_idx ON ecauto_data.seen_order (placed_at);
+CREATE INDEX identity_customer_idx ON ecauto_data.identity (customer);

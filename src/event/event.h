@@ -68,6 +68,7 @@ extern int64 ec_keys_count(const EcKeySet *set);
 extern int	ec_keys_unique(Datum *keys, int nkeys);
 
 /* ---- event_partition.c ---- */
+extern void ec_event_partition_name(char *name, TimestampTz at);
 extern void ec_event_partition_ensure(TimestampTz at);
 extern void ec_event_partition_ensure_ahead(TimestampTz at);
 

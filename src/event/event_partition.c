@@ -53,6 +53,13 @@ partition_name(char *name, int month)
 	snprintf(name, NAMEDATALEN, "event_y%04dm%02d", month / 12, month % 12 + 1);
 }
 
+/* The name of the partition that holds events of this time; NAMEDATALEN bytes. */
+void
+ec_event_partition_name(char *name, TimestampTz at)
+{
+	partition_name(name, month_of(at));
+}
+
 static void
 execute(const char *statement)
 {

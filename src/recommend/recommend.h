@@ -320,28 +320,4 @@ ec_nearness(int both, int one, int other)
 
 extern void ec_recommend_tick(EcTick *tick);
 
-/* ---- recommend_eligible.c ---- */
-
-/* A sku that may be shown. */
-typedef struct EcShown
-{
-	char	   *sku;			/* key */
-	double		score;
-	int			item;			/* number in the version, or -1 */
-	int			total;			/* its orders, if skus_read() found it */
-	char	   *reason;			/* or NULL */
-	double		figures[5];		/* of also_bought() */
-	/* set by ec_shown_check(): */
-	bool		ok;				/* in the shop, active, and in stock or not counted */
-	char	   *product;		/* key; NULL if unknown */
-	bool		found;
-	bool		product_active;
-	bool		counted;
-	double		available;		/* units in all locations */
-} EcShown;
-
-extern void ec_shown_check(EcShown *shown, int n);
-extern char *ec_customer_country(const char *customer);
-extern ArrayType *ec_product_categories(const char *product);
-
 #endif							/* EC_RECOMMEND_H */

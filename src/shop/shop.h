@@ -115,6 +115,12 @@ extern int64 ec_binding_scan(const EcBinding *binding, const char *const *column
 
 /* The statement that returns all rows of a role; in the current context. */
 extern char *ec_binding_statement(const EcBinding *binding);
+/*
+ * The one that returns the named columns of the rows whose "key" is in $1
+ * (text[]), for callers who keep it; run it between ec_binding_as() and
+ * ec_as_end().
+ */
+extern char *ec_binding_statement_of(const EcBinding *binding, const char *const *columns, int ncolumns);
 
 /*
  * For the rest of this domain: run a statement on the state as its owner,

@@ -248,6 +248,12 @@ ec_binding_statement(const EcBinding *binding)
 	return binding_statement(binding, NULL, 0, false, NULL);
 }
 
+char *
+ec_binding_statement_of(const EcBinding *binding, const char *const *columns, int ncolumns)
+{
+	return binding_statement(binding, columns, ncolumns, false, "key");
+}
+
 /*
  * What rows of a role look like; in the current context.
  */

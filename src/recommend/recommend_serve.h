@@ -1,0 +1,150 @@
+/*-------------------------------------------------------------------------
+ *
+ * recommend_serve.h
+ *		Answers to questions about what to show.
+ *
+ *-------------------------------------------------------------------------
+ */
+#ifndef EC_RECOMMEND_SERVE_H
+#define EC_RECOMMEND_SERVE_H
+
+#include "executor/tuptable.h"
+#include "nodes/execnodes.h"
+#include "utils/numeric.h"
+
+#include "recommend/recommend.h"
+#include "recommend/recommend_read.h"
+
+/* ---- recommend_eligible.c ---- */
+
+/* A sku that may be shown. */
+typedef struct EcShown
+{
+	char	   *sku;			/* key; NULL: not looked up yet */
+	double		score;
+	int			item;			/* number in the version, or -1 */
+	int			total;			/* its orders, once sku was looked up by the number */
+	char	   *reason;			/* or NULL */
+	double		figures[5];		/* of also_bought() */
+	/* set by ec_shown_check(): */
+	bool		ok;				/* in the shop, active, and in stock or not counted */
+	char	   *product;		/* key; NULL if unknown */
+	bool		found;
+	bool		product_active;
+	bool		counted;
+	Numeric		available;		/* units in all locations that are not reserved; NULL: no row */
+} EcShown;
+
+extern void ec_shown_check(EcShown *shown, int n);
+extern char *ec_customer_country(const char *customer);
+extern ArrayType *ec_product_categories(const char *product);
+
+/* ---- recommend_answer.c ---- */
+
+/* most rows that one call may ask for */
+#define EC_ROWS_MAX 1000
+
+/* Tables of the state that answers are read from. */
+typedef enum EcServeTable
+{
+	EC_SERVE_MODEL,
+	EC_SERVE_ITEM,				/* by number */
+	EC_SERVE_NUMBER,			/* the same by sku */
+	EC_SERVE_PAIR,
+	EC_SERVE_WEIGHT,
+	EC_SERVE_POPULAR,
+	EC_SERVE_CONSUMABLE,
+	EC_SERVE_SKU,
+	EC_SERVE_CODE,				/* the same by code */
+	EC_SERVE_PRODUCT,
+	EC_SERVE_CUSTOMER,
+	EC_SERVE_NO_PROFILE,
+	EC_SERVE_FACT,
+	EC_SERVE_ORDER,				/* of a customer, by time */
+	EC_SERVE_GUEST_ORDER,		/* of an e-mail address, by time */
+	EC_SERVE_LINE,				/* of an order */
+	EC_SERVE_IDENTITY,			/* of a session */
+	EC_SERVE_SESSION,			/* of a customer */
+	EC_SERVE_TABLES
+} EcServeTable;
+
+/* One question, while it is answered. */
+typedef struct EcServe
+{
+	ReturnSetInfo *result;
+	TimestampTz now;
+	int			n;				/* rows wanted */
+	int			found;
+	int			nfigures;		/* columns behind the reason */
+	double		lowest;			/* score of the last row; 1 before there is one */
+	bool		one_per_product;
+
+	int64		version;		/* that is read; -1: none was built */
+	int64		orders;
+	int			skus;
+
+	EcNames    *skus_out;		/* not to be shown, or shown already; NULL: none */
+	EcNames    *products_out;	/* the same, if one of each is shown; NULL: none */
+	EcNames    *had;			/* not to be shown unless they are bought again and again; NULL: none */
+
+	EcRead	   *reads[EC_SERVE_TABLES];
+} EcServe;
+
+/*
+ * Returns the reason of a row, and may fill in its figures; asked when it is
+ * known which rows are shown.
+ */
+typedef char *(*EcMakeReason) (EcServe *serve, EcShown *shown, void *arg);
+
+extern void ec_serve_begin(EcServe *serve, FunctionCallInfo fcinfo, int n, int nfigures);
+extern void ec_serve_require(const EcServe *serve);
+extern void ec_serve_end(EcServe *serve);
+extern EcRead *ec_serve_read(EcServe *serve, EcServeTable table);
+
+extern void ec_serve_item(EcServe *serve, EcShown *shown);
+extern int	ec_serve_item_number(EcServe *serve, const char *sku);
+extern char *ec_serve_sku_find(EcServe *serve, const char *name);
+extern char *ec_serve_title(EcServe *serve, const char *sku);
+extern bool ec_serve_consumable(EcServe *serve, const char *sku);
+
+extern void ec_serve_without(EcServe *serve, const char *sku, const char *product);
+extern void ec_serve_offer(EcServe *serve, EcShown *shown, int n, EcMakeReason reason, void *arg);
+extern void ec_serve_popular(EcServe *serve, const char *country);
+
+/* ---- recommend_serve.c ---- */
+extern EcShown *ec_serve_candidates(const char *sql, int nargs, const Oid *types, Datum *values, int *n);
+
+/* ---- recommend_past.c ---- */
+
+/* A sku that somebody bought. */
+typedef struct EcBoughtSku
+{
+	char	   *sku;
+	int			times;			/* orders with it */
+	TimestampTz last;
+	double		share;			/* of his orders, recent ones more */
+} EcBoughtSku;
+
+/* What a customer bought, by the number of the sku in names, the last one first. */
+typedef struct EcPast
+{
+	EcNames    *names;
+	int			n;
+	EcBoughtSku *bought;
+	int			norders;
+	int64		npurchases;		/* pairs of sku and time, newest first */
+	int		   *purchase_sku;
+	TimestampTz *purchase_at;
+} EcPast;
+
+/* How much a sku was looked at, and so on. */
+typedef struct EcDone
+{
+	char	   *sku;
+	double		weight;
+} EcDone;
+
+extern EcPast *ec_past_orders(EcServe *serve, const char *customer);
+extern EcDone *ec_past_done(EcServe *serve, const char *customer, const char *session, int *n);
+
+#endif							/* EC_RECOMMEND_SERVE_H */
