@@ -101,7 +101,7 @@ sub stop
 sub traffic
 {
 	my ($self, %env) = @_;
-	local %ENV = ($self->_env, CONC => 2, SEED => 1, MAX_SECONDS => 240, %env);
+	local %ENV = ($self->_env, CONC => 2, SEED => 1, MAX_SECONDS => 900, %env);
 	$ENV{PUB_KEY} = $self->_key if $self->{name} eq 'medusa';
 
 	my ($stdout, $stderr) = run_command([ 'node', "$self->{home}/$self->{name}/traffic.mjs" ]);
