@@ -77,7 +77,7 @@ BEGIN
 		UPDATE ecauto_data.offer o SET refused_on = CASE WHEN l.confirmed < l.qty THEN ecauto.today() END
 		FROM ecauto_data.purchase_order_line l
 		WHERE l.order_id = p.id AND l.sku = ANY (keys) AND o.supplier = p.supplier AND o.sku = l.sku
-			AND (o.refused_on IS NOT NULL) IS DISTINCT FROM (l.confirmed < l.qty);
+			AND o.refused_on IS DISTINCT FROM CASE WHEN l.confirmed < l.qty THEN ecauto.today() END;
 		SELECT bool_and(l.confirmed IS NOT NULL), sum(greatest(coalesce(l.confirmed, l.qty), l.received)) INTO answered, comes
 		FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id;
 		UPDATE ecauto_data.purchase_order o
