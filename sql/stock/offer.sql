@@ -275,6 +275,86 @@ COMMENT ON FUNCTION ecauto.best_offer(text, numeric, text, timestamptz) IS
 'what it costs to have so many units of a sku (key or code) from each supplier, the cheapest total first: goods at the price of the quantity, freight, in the supplier''s currency; total in quote (NULL: ecauto.purchase_currency()), NULL where it cannot be had; order_qty: at least the quantity, in whole packs, and more where a lower price makes more units cheaper in all; reason: why it is not the one to take, NULL for the one that is (chosen); arrives: if ordered on the day of as_of (NULL: now); for operators';
 REVOKE ALL ON FUNCTION ecauto.best_offer(text, numeric, text, timestamptz) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION ecauto.split_offer(sku text, qty numeric, quote text DEFAULT NULL, as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (
+	supplier text, supplier_sku text, order_qty numeric, unit_price numeric, goods numeric, freight numeric, currency text,
+	cost numeric, total numeric, total_currency text, arrives date)
+LANGUAGE plpgsql STABLE ROWS 2
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	the_key constant text := ecauto.stock_sku_key(sku);
+	into_currency constant text := coalesce(ecauto.price_currency(quote), ecauto.purchase_currency());
+	first_day constant date := ecauto.today(as_of);
+BEGIN
+	IF qty IS NULL OR NOT qty > 0 OR qty IN ('NaN', 'Infinity') THEN
+		RAISE EXCEPTION 'quantity must be a finite number above zero'
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = format('The quantity is %s.', coalesce(qty::text, 'null'));
+	END IF;
+	RETURN QUERY
+	WITH known AS MATERIALIZED (
+		SELECT o.*, s.freight, s.free_freight_from, s.minimum_order, s.currency, r.rate
+		FROM ecauto_data.offer o JOIN ecauto_data.supplier s ON s.supplier = o.supplier
+		CROSS JOIN LATERAL (SELECT ecauto.exchange_rate(s.currency, into_currency, first_day) AS rate) r
+		WHERE o.sku = the_key AND r.rate IS NOT NULL
+	), step AS MATERIALIZED (
+		-- quantities at which a part of the need may end: least ones, all there is, price breaks, free freight, whole packs of the need
+		SELECT o.supplier, u.units, row_number() OVER (ORDER BY o.supplier, u.units) AS place
+		FROM known o
+		CROSS JOIN LATERAL (
+			SELECT floor(least(o.stock, split_offer.qty) / o.pack) * o.pack AS units
+			UNION ALL SELECT ceil(greatest(o.moq, b.step) / o.pack) * o.pack FROM unnest(o.breaks) b (step)
+			UNION ALL SELECT ceil(greatest(o.moq, b.step, o.free_freight_from / p.price) / o.pack) * o.pack
+				FROM unnest(o.breaks, o.prices) b (step, price) CROSS JOIN LATERAL (SELECT nullif(b.price, 0) AS price) p) u
+		WHERE u.units > 0 AND u.units < split_offer.qty AND u.units <= coalesce(o.stock, u.units)
+		GROUP BY o.supplier, u.units
+	), part AS MATERIALIZED (
+		SELECT v.supplier, v.units, q.price, q.price * v.units AS goods
+		FROM step v
+		JOIN (SELECT o.place, o.supplier, o.qty, o.price
+			FROM (SELECT array_agg(the_key) AS keys, array_agg(s.units ORDER BY s.place) AS units FROM step s) a
+			CROSS JOIN LATERAL ecauto.offer_quantities(a.keys, a.units, first_day) o WHERE o.problem IS NULL) q
+			ON q.place = v.place AND q.supplier = v.supplier AND q.qty = v.units
+	), parts AS MATERIALIZED (
+		SELECT '{}'::text[] AS suppliers, '{}'::numeric[] AS units, 0::numeric AS sum
+		UNION ALL SELECT ARRAY[a.supplier::text], ARRAY[a.units], a.units FROM part a
+		UNION ALL SELECT ARRAY[a.supplier::text, b.supplier::text], ARRAY[a.units, b.units], a.units + b.units
+			FROM part a JOIN part b ON b.supplier > a.supplier AND a.units + b.units < split_offer.qty
+	), rest AS (
+		SELECT r.rest, q.supplier, q.qty, q.price
+		FROM (SELECT array_agg(the_key) AS keys, array_agg(d.rest ORDER BY d.rest) AS rests FROM (SELECT DISTINCT split_offer.qty - s.sum AS rest FROM parts s) d) a
+		CROSS JOIN LATERAL ecauto.offer_quantities(a.keys, a.rests, first_day) q
+		CROSS JOIN LATERAL (SELECT a.rests[q.place] AS rest) r
+		WHERE q.problem IS NULL
+	), way AS (
+		SELECT s.suppliers || r.supplier::text AS suppliers, s.units || r.qty AS units
+		FROM parts s JOIN rest r ON r.rest = split_offer.qty - s.sum AND r.supplier <> ALL (s.suppliers)
+	), priced AS (
+		SELECT w.suppliers, w.units, c.total, c.last FROM way w CROSS JOIN LATERAL (
+			SELECT round(sum((g.goods + CASE WHEN g.goods >= k.free_freight_from THEN 0 ELSE k.freight END) * k.rate), 2) AS total,
+				bool_and(g.goods >= k.minimum_order) AS possible, max(ecauto.supplier_due(k.supplier, first_day, k.lead_days)) AS last
+			FROM unnest(w.suppliers, w.units) u (supplier, units)
+			JOIN known k ON k.supplier = u.supplier COLLATE "C"
+			CROSS JOIN LATERAL (SELECT p.price * u.units AS goods FROM unnest(k.breaks, k.prices) p (step, price) WHERE p.step <= u.units ORDER BY p.step DESC LIMIT 1) g) c
+		WHERE c.possible
+		ORDER BY c.total, cardinality(w.suppliers), c.last, w.suppliers LIMIT 1
+	)
+	SELECT k.supplier::text, k.supplier_sku, u.units, g.price, g.price * u.units, f.freight, k.currency::text,
+		round((g.price * u.units + f.freight) * k.rate, 2), p.total, into_currency, ecauto.supplier_due(k.supplier, first_day, k.lead_days)
+	FROM priced p
+	CROSS JOIN unnest(p.suppliers, p.units) u (supplier, units)
+	JOIN known k ON k.supplier = u.supplier COLLATE "C"
+	CROSS JOIN LATERAL (SELECT x.price FROM unnest(k.breaks, k.prices) x (step, price) WHERE x.step <= u.units ORDER BY x.step DESC LIMIT 1) g
+	CROSS JOIN LATERAL (SELECT CASE WHEN g.price * u.units >= k.free_freight_from THEN 0 ELSE k.freight END AS freight) f
+	ORDER BY u.units DESC, 1;
+END
+$$;
+COMMENT ON FUNCTION ecauto.split_offer(text, numeric, text, timestamptz) IS
+'the cheapest way to have so many units of a sku (key or code) from one supplier or up to three, where one has too few or is cheaper for a part: a row of each with quantity, goods and freight in its currency, cost in quote (NULL: ecauto.purchase_currency()); total of all rows; all but one take a quantity at which something changes (least one, price break, free freight, all it has, whole packs), which with packs of several sizes need not be the very cheapest; no rows: nobody, nor three together, can deliver it; for operators';
+REVOKE ALL ON FUNCTION ecauto.split_offer(text, numeric, text, timestamptz) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION ecauto.basket_solve(
 	items integer, goods float8[], freight float8[], free_from float8[], minimum float8[], steps bigint DEFAULT 2000000,
 	OUT supplier integer[], OUT total float8, OUT bound float8, OUT exact boolean)

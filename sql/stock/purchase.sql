@@ -84,6 +84,10 @@ BEGIN
 	SELECT l.sku, coalesce(s.location, ''), l.qty, p.due_on::timestamp AT TIME ZONE zone, 'PO-' || p.id
 	FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id;
 
+	-- what it has for the next order; its next list tells anew
+	UPDATE ecauto_data.offer o SET stock = greatest(0, o.stock - l.qty)
+	FROM ecauto_data.purchase_order_line l WHERE l.order_id = p.id AND o.supplier = p.supplier AND o.sku = l.sku AND o.stock IS NOT NULL;
+
 	payload := ecauto.purchase_order_payload(p.id);
 	IF s.send_as = 'json' THEN
 		message := ecauto.enqueue(s.endpoint, payload, 'purchase-order-' || p.id, path => s.path);

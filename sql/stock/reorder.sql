@@ -168,6 +168,7 @@ DECLARE
 	compared constant text := ecauto.purchase_currency();
 	one record;
 	done bigint[];
+	impossible jsonb;
 BEGIN
 	IF NOT isfinite(plan_at) THEN
 		RAISE EXCEPTION 'time of a plan must be finite' USING ERRCODE = 'invalid_parameter_value';
@@ -189,7 +190,7 @@ BEGIN
 	), rate AS MATERIALIZED (
 		SELECT c.currency, ecauto.exchange_rate(c.currency, compared, first_day) AS rate
 		FROM (SELECT DISTINCT s.currency FROM ecauto_data.supplier s) c
-	), way AS (
+	), whole AS MATERIALIZED (
 		-- of each sku the offer whose unit costs least, with its part of the freight of an order that has others too; what
 		-- is more than needed is worth its price if it sells within 90 days of that, and nothing if it does not
 		SELECT DISTINCT ON (n.sku) n.*, q.qty AS units, q.price, q.qty * q.price AS goods, s.freight, s.free_freight_from, s.minimum_order
@@ -202,6 +203,21 @@ BEGIN
 		ORDER BY n.sku, (q.qty * q.price + s.freight * coalesce(least(1, q.qty * q.price / nullif(s.free_freight_from, 0)), 1)) * r.rate
 				/ least(q.qty, n.order_up_to - n.pos + 90 * coalesce(n.daily, 0)),
 			q.qty, n.arrives, n.supplier
+	), short AS MATERIALIZED (
+		SELECT n.* FROM need n WHERE n.pos <= n.reorder_point AND NOT EXISTS (SELECT FROM whole w WHERE w.sku = n.sku)
+	), way AS (
+		SELECT w.* FROM whole w
+		UNION ALL
+		-- where nobody has enough, the most that one has
+		(SELECT DISTINCT ON (n.sku) n.*, q.qty, q.price, q.qty * q.price, s.freight, s.free_freight_from, s.minimum_order
+		FROM short n
+		JOIN ecauto_data.offer o ON o.supplier = n.supplier COLLATE "C" AND o.sku = n.sku COLLATE "C"
+		JOIN ecauto_data.supplier s ON s.supplier = o.supplier
+		JOIN rate r ON r.currency = s.currency AND r.rate IS NOT NULL
+		CROSS JOIN LATERAL (SELECT floor(o.stock / o.pack) * o.pack AS units) u
+		CROSS JOIN LATERAL ecauto.offer_quantities(ARRAY[n.sku], ARRAY[u.units], first_day) q
+		WHERE u.units > 0 AND q.supplier = n.supplier AND q.problem IS NULL
+		ORDER BY n.sku, q.qty DESC, q.price * r.rate, n.arrives, n.supplier)
 	), rest AS (
 		SELECT w.*, w.pos <= w.reorder_point AS due,
 			sum(w.goods) FILTER (WHERE w.pos <= w.reorder_point) OVER (PARTITION BY w.supplier) AS due_goods,
@@ -239,7 +255,9 @@ BEGIN
 		JOIN ecauto_data.offer o ON o.supplier = m.supplier AND o.sku = c.sku COLLATE "C"
 		RETURNING order_id
 	)
-	SELECT coalesce(array_agg(DISTINCT l.order_id), '{}') INTO done FROM lines l;
+	SELECT coalesce(array_agg(DISTINCT l.order_id), '{}'), (
+		SELECT coalesce(jsonb_agg(to_jsonb(n) ORDER BY n.sku, n.supplier), '[]') FROM short n WHERE NOT EXISTS (SELECT FROM way w WHERE w.sku = n.sku))
+	INTO done, impossible FROM lines l;
 	DELETE FROM ecauto_data.purchase_order p WHERE p.state IN ('proposed', 'held') AND p.id <> ALL (done);
 
 	FOR one IN SELECT p.id, p.supplier FROM ecauto_data.purchase_order p JOIN ecauto_data.supplier s ON s.supplier = p.supplier
@@ -265,14 +283,38 @@ BEGIN
 			CASE WHEN (l.reasoning ->> 'pack')::numeric <> 1 THEN ', in packs of ' || trim_scale((l.reasoning ->> 'pack')::numeric) ELSE '' END)
 		|| CASE WHEN l.qty > greatest((l.reasoning ->> 'moq')::numeric, ceil((l.reasoning ->> 'needed')::numeric / (l.reasoning ->> 'pack')::numeric)
 			* (l.reasoning ->> 'pack')::numeric) THEN '; more for the price of so many' ELSE '' END
+		|| CASE WHEN l.qty < (l.reasoning ->> 'needed')::numeric THEN '; nobody has more' ELSE '' END
 		|| CASE WHEN (l.reasoning ->> 'early')::boolean THEN '; ordered early to fill up the order' ELSE '' END
 		|| CASE WHEN p.missing > 0 THEN format('; held, %s %s below the minimum order', trim_scale(p.missing), p.currency) ELSE '' END,
 		l.reasoning
 	FROM ecauto_data.purchase_order p JOIN ecauto_data.purchase_order_line l ON l.order_id = p.id
 	WHERE p.id = ANY (done)
 	ORDER BY p.id, l.sku;
+
+	-- what is needed, and nobody can deliver
+	RETURN QUERY
+	WITH short AS (
+		SELECT (e ->> 'sku') AS sku, e ->> 'supplier' AS supplier, (e ->> 'pos')::numeric AS pos, (e ->> 'reorder_point')::numeric AS at_point,
+			(e ->> 'order_up_to')::numeric AS up_to, (e ->> 'available')::numeric AS available, (e ->> 'incoming')::numeric AS incoming
+		FROM jsonb_array_elements(impossible) e
+	), why AS (
+		SELECT DISTINCT ON (n.sku, n.supplier) n.*, coalesce(q.problem, format('no exchange rate from %s to %s', s.currency, compared)) AS problem
+		FROM short n
+		JOIN ecauto_data.supplier s ON s.supplier = n.supplier COLLATE "C"
+		CROSS JOIN LATERAL ecauto.offer_quantities(ARRAY[n.sku], ARRAY[n.up_to - n.pos], first_day) q
+		WHERE q.supplier = n.supplier
+		ORDER BY n.sku, n.supplier, q.qty
+	)
+	SELECT NULL::bigint, 'impossible', NULL::text, w.sku, NULL::numeric, NULL::numeric, NULL::text, NULL::date, max(w.pos), max(w.at_point), max(w.up_to),
+		NULL::numeric, NULL::numeric, NULL::numeric,
+		format('%s available and %s coming in time are not above the reorder point %s; nobody can deliver %s: %s', trim_scale(max(w.available)),
+			trim_scale(max(w.incoming)), trim_scale(max(w.at_point)), trim_scale(max(w.up_to - w.pos)),
+			string_agg(format('%s: %s', w.supplier, w.problem), '; ' ORDER BY w.supplier)),
+		jsonb_build_object('available', max(w.available), 'incoming', max(w.incoming), 'position', max(w.pos), 'reorder_point', max(w.at_point),
+			'order_up_to', max(w.up_to), 'offers', jsonb_object_agg(w.supplier, w.problem))
+	FROM why w GROUP BY w.sku ORDER BY w.sku;
 END
 $$;
 COMMENT ON FUNCTION ecauto.plan_replenishment(timestamptz) IS
-'proposes orders to suppliers as of a time (NULL: now), one for each, of every sku whose stock, with what comes before an order would, is at or below its reorder point, and returns their lines; proposals that were not approved are made anew and keep their id; those within the supplier''s auto_approve leave at once; state held: missing is what the order lacks to the supplier''s minimum; reasoning: the numbers behind qty; makes the forecast if there is none of the last week; for operators';
+'proposes orders to suppliers as of a time (NULL: now), one for each, of every sku whose stock, with what comes before an order would, is at or below its reorder point, and returns their lines; proposals that were not approved are made anew and keep their id; those within the supplier''s auto_approve leave at once; state held: missing is what the order lacks to the supplier''s minimum; where nobody has enough, the most that one has is proposed, and a sku that nobody can deliver is a row of state impossible, of no order, whose reason says why; reasoning: the numbers behind qty; makes the forecast if there is none of the last week; for operators';
 REVOKE ALL ON FUNCTION ecauto.plan_replenishment(timestamptz) FROM PUBLIC;
