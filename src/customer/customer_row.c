@@ -192,11 +192,17 @@ window_figures(const bool *used, int days, bool all)
 					list.data, recent, recent);
 }
 
-/* SELECT the used columns; live: from "l" where they have history */
+/*
+ * SELECT the used columns; live: from "l" where they have history.
+ *
+ * Few customers, those of f, are looked up one by one: the time it takes goes
+ * with how many are asked about, whatever the planner would think of the rest.
+ */
 static void
 append_columns(StringInfo sql, const bool *used, bool live, bool all)
 {
 	int			n = 0;
+	bool		role = false;
 
 	appendStringInfoString(sql, "SELECT ");
 	for (int i = 0; i < ec_customer_ncolumns; i++)
@@ -205,21 +211,24 @@ append_columns(StringInfo sql, const bool *used, bool live, bool all)
 
 		if (!used[i])
 			continue;
+		if (strstr(column->sql, "c.") != NULL)
+			role = true;		/* something of c is asked for */
 		if (live && column->live != NULL)
 			appendStringInfo(sql, "%sl.%s", n++ > 0 ? ", " : "", column->name);
 		else
 			appendStringInfo(sql, "%s%s AS %s", n++ > 0 ? ", " : "", column->sql, column->name);
 	}
-	/* the keys once more, so that few are found by index */
-	appendStringInfo(sql, "\nFROM ecauto_data.customer_fact f LEFT JOIN ecauto_data.seen_customer c ON c.key = f.key%s\n",
-					 all ? "" : " AND c.key = ANY (\1)");
+	appendStringInfoString(sql, all ? "\nFROM ecauto_data.customer_fact f\n" : "\nFROM f\n");
+	if (role)
+		appendStringInfoString(sql, all ? "LEFT JOIN ecauto_data.seen_customer c ON c.key = f.key\n" :
+							   "LEFT JOIN LATERAL (SELECT s.* FROM ecauto_data.seen_customer s WHERE s.key = f.key OFFSET 0) c ON true\n");
 }
 
 /*
  * The query that returns rows of "customer", one for each customer we know.
  *
  * keys is SQL of a text[] of their keys, NULL for all; as_of of a timestamptz;
- * both are pasted several times, so parameters are best.  Of the columns there
+ * as_of is pasted several times, so a parameter is best.  Of the columns there
  * are "key" and those that used[] marks (numbered as ec_customer_columns; NULL:
  * all).  To be run as the owner of the state, under the settings of
  * ec_expr_begin_as_owner(), since days are those of ecauto.timezone.  A key
@@ -229,7 +238,7 @@ char *
 ec_customer_rows_sql(const char *keys, const char *as_of, const bool *used)
 {
 	bool	   *wanted = palloc0(sizeof(bool) * ec_customer_ncolumns);
-	const char *where = keys != NULL ? "WHERE f.known AND f.key = ANY (\1)" : "WHERE f.known";
+	const char *where = keys != NULL ? "WHERE true" : "WHERE f.known";
 	bool		history = false;
 	int			days = 0;
 	StringInfoData sql;
@@ -244,6 +253,9 @@ ec_customer_rows_sql(const char *keys, const char *as_of, const bool *used)
 	}
 
 	initStringInfo(&sql);
+	if (keys != NULL)
+		appendStringInfoString(&sql, "WITH f AS MATERIALIZED (SELECT f.* FROM ecauto_data.customer_fact f\n"
+							   "  WHERE f.known AND f.key = ANY (\1))\n");
 	append_columns(&sql, wanted, false, keys == NULL);
 	if (days > 0)
 		appendStringInfo(&sql, "%s\n", window_figures(wanted, days, keys == NULL));

@@ -31,6 +31,7 @@ typedef struct EcSegment
 	int			level;			/* 0: it speaks of none; else above those it speaks of */
 	bool		rows[EC_SCORING_ROWS];	/* those that its conditions speak of */
 	bool		foreign;		/* its definer evaluates it, over rows handed to him */
+	bool		kept;			/* a refresh leaves its members as they are */
 } EcSegment;
 
 /* All segments, and the scope of their conditions. */
@@ -64,6 +65,7 @@ typedef struct EcSegmentQuery
 	const char *foreign_ids;
 	bool		times;			/* add ec_next: nothing changes before, if only time passes */
 	bool		all_columns;	/* of the row customer, not only those that are used */
+	bool		part;			/* not of all segments: ec_next is not after what the state says */
 } EcSegmentQuery;
 
 extern char *ec_segment_query(const EcSegmentSet *set, List *segments, const EcSegmentQuery *query);
@@ -93,6 +95,8 @@ extern void ec_segments_group(TimestampTz at);
 extern void ec_segment_tick(EcTick *tick);
 extern void ec_segments_refresh(ArrayType *keys, const char *reason, bool silent, TimestampTz at,
 								EcSegmentRefresh *result);
+extern void ec_segments_refresh_defined(const char *name, bool silent, TimestampTz at,
+										EcSegmentRefresh *result);
 
 /* ---- segment_ask.c ---- */
 extern bool ec_segment_holds(const EcSegmentSet *set, EcSegment *segment, text *customer, TimestampTz as_of);

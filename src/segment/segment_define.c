@@ -470,7 +470,7 @@ segment_define(EcSegmentSet *set, EcSegment *segment, const char *description, b
 				  10, types, args, nulls, SPI_OK_INSERT);
 	version_advance();
 	ec_segments_group(at);
-	ec_segments_refresh(NULL, "definition", !announce, at, &done);
+	ec_segments_refresh_defined(segment->name, !announce, at, &done);
 
 	/* a condition that fails on somebody would be broken from the start */
 	set = ec_segments_load();

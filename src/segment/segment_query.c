@@ -189,10 +189,12 @@ ground_query(List *segments, const EcSegmentQuery *query)
 					 ec_scoring_columns_sql(rows, query->as_of));
 	if (query->foreign_keys != NULL)
 		appendStringInfoString(&sql, ", ec_f.ids AS ec_foreign");
-	/* the keys once more, so that few are found by index */
-	appendStringInfo(&sql, "\nFROM (%s) AS customer\nLEFT JOIN ecauto_data.segment_state ec_state ON ec_state.customer = customer.key%s\n",
+	/* few are looked up one by one: see customer_row.c */
+	appendStringInfo(&sql, "\nFROM (%s) AS customer\n%s\n",
 					 ec_customer_rows_sql(query->keys, query->as_of, query->all_columns ? NULL : used),
-					 query->keys != NULL ? psprintf(" AND ec_state.customer = ANY (%s)", query->keys) : "");
+					 query->keys != NULL ? "LEFT JOIN LATERAL (SELECT ec_st.* FROM ecauto_data.segment_state ec_st\n"
+					 "  WHERE ec_st.customer = customer.key OFFSET 0) ec_state ON true" :
+					 "LEFT JOIN ecauto_data.segment_state ec_state ON ec_state.customer = customer.key");
 	appendStringInfoString(&sql, ec_scoring_joins_sql(rows, query->keys, query->as_of));
 	if (query->foreign_keys != NULL)
 		appendStringInfo(&sql, "LEFT JOIN (SELECT ec_k.key COLLATE \"C\" AS key, pg_catalog.array_agg(ec_k.id) AS ids\n"
@@ -259,7 +261,8 @@ ec_segment_query(const EcSegmentSet *set, List *segments, const EcSegmentQuery *
 		below = sql.data;
 	}
 	if (query->times)
-		below = psprintf("SELECT customer.*, least('infinity'::timestamptz%s) AS ec_next\nFROM (%s) AS customer",
+		below = psprintf("SELECT customer.*, least(%s%s) AS ec_next\nFROM (%s) AS customer",
+						 query->part ? "customer.ec_old_next" : "'infinity'::timestamptz",
 						 next_candidates(set, segments, query->as_of), below);
 	return below;
 }

@@ -237,11 +237,14 @@ append_used_names(StringInfo sql, const bool *used, const bool *rows)
  * $4 why, or NULL: facts or time, $5 change_no up to which customers were
  * looked at, $6 boolean: events are to be told to the next tick, $7 and $8:
  * ec_segment_foreign().  Returns how many customers changed, edges in and out.
+ * asked are the segments that are evaluated; of these and the others, members
+ * of those that are kept stay.
  */
 static char *
-refresh_statement(const EcSegmentSet *set, bool all, bool foreign)
+refresh_statement(const EcSegmentSet *set, List *asked, bool all, bool foreign)
 {
-	EcSegmentQuery query = {all ? NULL : "$1", "$2", foreign ? "$7" : NULL, foreign ? "$8" : NULL, true, false};
+	bool		part = asked != set->segments;
+	EcSegmentQuery query = {all ? NULL : "$1", "$2", foreign ? "$7" : NULL, foreign ? "$8" : NULL, true, false, part};
 	List	   *by_id = list_copy(set->segments);
 	bool	   *used = palloc0(sizeof(bool) * ec_customer_ncolumns);
 	StringInfoData sql;
@@ -259,22 +262,34 @@ refresh_statement(const EcSegmentSet *set, bool all, bool foreign)
 		append_used_names(&sql, used, segment->rows);
 		appendStringInfoString(&sql, "}')");
 	}
-	appendStringInfoString(&sql, "),\nlooked AS (SELECT customer.*, pg_catalog.array_remove(ARRAY[NULL");
+	appendStringInfo(&sql, "),\nlooked AS %s(SELECT customer.*, pg_catalog.array_remove(ARRAY[NULL",
+					 all ? "" : "MATERIALIZED ");
 	foreach(lc, by_id)
-		appendStringInfo(&sql, ", CASE WHEN %s THEN %d END", ec_segment_column(((EcSegment *) lfirst(lc))->id),
-						 ((EcSegment *) lfirst(lc))->id);
+	{
+		const EcSegment *segment = lfirst(lc);
+
+		appendStringInfo(&sql, ", CASE WHEN %s THEN %d END",
+						 segment->kept ? psprintf("customer.ec_old @> ARRAY[%d]", segment->id) :
+						 ec_segment_column(segment->id), segment->id);
+	}
 	appendStringInfo(&sql, "]::integer[], NULL) AS ec_new\n  FROM (%s OFFSET 0) AS customer OFFSET 0),\n"
 					 "changed AS MATERIALIZED (\n"
 					 "  SELECT customer.key, customer.ec_old, customer.ec_new, customer.ec_next,\n"
 					 "    CASE WHEN customer.ec_old <> customer.ec_new THEN pg_catalog.to_jsonb(customer) END AS row\n"
 					 "  FROM looked AS customer\n"
-					 "  WHERE customer.ec_old <> customer.ec_new OR customer.ec_old_next <> customer.ec_next\n"
-					 "  UNION ALL SELECT s.customer, s.member_of, '{}', 'infinity', NULL FROM ecauto_data.segment_state s\n"
-					 "  WHERE (s.member_of <> '{}' OR s.next_change_at < 'infinity')%s AND NOT EXISTS (\n"
-					 "    SELECT FROM ecauto_data.customer_fact f WHERE f.key = s.customer AND f.known)),\n",
-					 ec_segment_query(set, set->segments, &query),
-					 all ? "" : " AND s.customer = ANY ($1)");
-	appendStringInfoString(&sql,
+					 "  WHERE customer.ec_old <> customer.ec_new OR customer.ec_old_next <> customer.ec_next\n",
+					 ec_segment_query(set, asked, &query));
+	/* who is not known any more is in nothing */
+	if (!part)
+		appendStringInfo(&sql, "  UNION ALL SELECT s.customer, s.member_of, '{}', 'infinity', NULL FROM %s\n"
+						 "  WHERE (s.member_of <> '{}' OR s.next_change_at < 'infinity')",
+						 all ? "ecauto_data.segment_state s\n"
+						 "  LEFT JOIN ecauto_data.customer_fact f ON f.key = s.customer AND f.known" :
+						 "pg_catalog.unnest($1) k(key) LEFT JOIN looked f ON f.key = k.key COLLATE \"C\"\n"
+						 "  JOIN ecauto_data.segment_state s ON f.key IS NULL AND s.customer = k.key COLLATE \"C\"");
+	if (!part && all)
+		appendStringInfoString(&sql, " AND f.key IS NULL");
+	appendStringInfoString(&sql, "),\n"
 						   "put AS (INSERT INTO ecauto_data.segment_state (customer, member_of, next_change_at)\n"
 						   "  SELECT key, ec_new, ec_next FROM changed ON CONFLICT (customer) DO UPDATE\n"
 						   "  SET member_of = excluded.member_of, next_change_at = excluded.next_change_at),\n"
@@ -300,6 +315,7 @@ refresh_statement(const EcSegmentSet *set, bool all, bool foreign)
 typedef struct Run
 {
 	const EcSegmentSet *set;
+	List	   *asked;			/* the segments that are evaluated */
 	ArrayType  *keys;			/* NULL: all */
 	const char *reason;			/* NULL: facts or time */
 	bool		silent;
@@ -326,9 +342,9 @@ refresh_run(void *arg)
 	EcAs		as;
 
 	snapshot_renew();
-	ec_segment_foreign(run->set, run->set->segments, run->keys, run->at, &foreign_keys, &foreign_ids);
+	ec_segment_foreign(run->set, run->asked, run->keys, run->at, &foreign_keys, &foreign_ids);
 	PopActiveSnapshot();
-	sql = refresh_statement(run->set, run->keys == NULL, foreign_keys != NULL);
+	sql = refresh_statement(run->set, run->asked, run->keys == NULL, foreign_keys != NULL);
 	args[0] = PointerGetDatum(run->keys);
 	args[1] = TimestampTzGetDatum(run->at);
 	args[2] = BoolGetDatum(run->silent);
@@ -423,11 +439,11 @@ leave_out(EcSegment *segment, char *broken)
 
 /* Find the segments that fail, and leave them out from now on. */
 static void
-failing_find(EcSegmentSet *set, ArrayType *keys, TimestampTz at)
+failing_find(const EcSegmentSet *set, List *asked, ArrayType *keys, TimestampTz at)
 {
 	ListCell   *lc;
 
-	foreach(lc, set->segments)
+	foreach(lc, asked)
 	{
 		EcSegment  *segment = lfirst(lc);
 		Alone		alone = {set, segment, keys, at, true};
@@ -487,29 +503,38 @@ progress_remember(const Work *work, TimestampTz at)
 	SPI_finish();
 }
 
+/* The work of a refresh; see the top of the file. */
 static void
-refresh(ArrayType *keys, const char *reason, bool silent, bool tell, TimestampTz at, const Work *work,
-		EcSegmentRefresh *result)
+refresh(EcSegmentSet *set, List *asked, ArrayType *keys, const char *reason, bool silent, bool tell,
+		TimestampTz at, int64 done_no, EcSegmentRefresh *result)
 {
-	EcSegmentSet *set = ec_segments_load();
-	Run			run = {set, keys, reason, silent, tell, at, work->done_no, result};
+	Run			run = {set, asked, keys, reason, silent, tell, at, done_no, result};
 	ErrorData  *error;
-	ListCell   *lc;
 
-	foreach(lc, set->segments)
-		if (keys != NULL && ((EcSegment *) lfirst(lc))->was_broken)
-			leave_out(lfirst(lc), "it is broken");
 	memset(result, 0, sizeof(EcSegmentRefresh));
 	ec_event_partition_ensure(at);
 	error = ec_try(refresh_run, &run, false);
 	if (error != NULL)
 	{
-		failing_find(set, keys, at);
+		failing_find(set, asked, keys, at);
 		refresh_run(&run);
 	}
 	broken_remember(set, at);
 	if (keys != NULL)
 		result->customers = ArrayGetNItems(ARR_NDIM(keys), ARR_DIMS(keys));
+}
+
+/* All segments, those left out that are broken unless all customers are looked at. */
+static EcSegmentSet *
+segments_for(const ArrayType *keys)
+{
+	EcSegmentSet *set = ec_segments_load();
+	ListCell   *lc;
+
+	foreach(lc, set->segments)
+		if (keys != NULL && ((EcSegment *) lfirst(lc))->was_broken)
+			leave_out(lfirst(lc), "it is broken");
+	return set;
 }
 
 /*
@@ -522,12 +547,48 @@ refresh(ArrayType *keys, const char *reason, bool silent, bool tell, TimestampTz
 void
 ec_segments_refresh(ArrayType *keys, const char *reason, bool silent, TimestampTz at, EcSegmentRefresh *result)
 {
+	EcSegmentSet *set = segments_for(keys);
 	Work		work;
 
 	work_look(&work);
-	refresh(keys, reason, silent, true, at, &work, result);
+	refresh(set, set->segments, keys, reason, silent, true, at, work.done_no, result);
 	if (keys == NULL)
 		progress_remember(&work, at);
+	if (result->entered + result->left > 0 && !silent)
+		ec_wake_at_commit(EC_WAKE_TICK);
+}
+
+/*
+ * A segment was defined anew: find who is in it and in those that speak of it,
+ * and leave the members of all others as they are.  Events, lock and SPI as of
+ * ec_segments_refresh().
+ */
+void
+ec_segments_refresh_defined(const char *name, bool silent, TimestampTz at, EcSegmentRefresh *result)
+{
+	EcSegmentSet *set = ec_segments_load();
+	EcSegment  *defined = ec_segment_get(set, name);
+	List	   *asked = NIL;
+	List	   *by_level = NIL;
+	Work		work;
+	ListCell   *lc;
+
+	foreach(lc, set->segments)
+	{
+		EcSegment  *segment = lfirst(lc);
+		List	   *closure = ec_segment_closure(set, segment);
+
+		segment->kept = !list_member_ptr(closure, defined);
+		if (segment->kept && segment->was_broken)
+			leave_out(segment, "it is broken");
+		if (!segment->kept)
+			asked = list_union_ptr(asked, closure);
+	}
+	foreach(lc, set->segments)
+		if (list_member_ptr(asked, lfirst(lc)))
+			by_level = lappend(by_level, lfirst(lc));
+	work_look(&work);
+	refresh(set, by_level, NULL, "definition", silent, true, at, work.done_no, result);
 	if (result->entered + result->left > 0 && !silent)
 		ec_wake_at_commit(EC_WAKE_TICK);
 }
@@ -541,13 +602,15 @@ refresh_due(TimestampTz at, ArrayType *told, bool tell, EcSegmentRefresh *result
 {
 	Work		work;
 	ArrayType  *keys;
+	EcSegmentSet *set;
 
 	memset(result, 0, sizeof(EcSegmentRefresh));
 	work_look(&work);
 	if (!work.any || (!work_changed(&work) && work.next > at && told == NULL))
 		return false;
 	keys = work.silent ? NULL : keys_find(&work, told, at);
-	refresh(keys, NULL, work.silent, tell, at, &work, result);
+	set = segments_for(keys);
+	refresh(set, set->segments, keys, NULL, work.silent, tell, at, work.done_no, result);
 	progress_remember(&work, at);
 	return !work.silent;
 }
