@@ -17,6 +17,8 @@ DECLARE
 	mean float8[];
 	data_from timestamptz;
 	errors float8[];
+	spread float8[];
+	value_spread float8[];
 	others jsonb;
 	worth integer;
 	usual float8;
@@ -53,12 +55,14 @@ BEGIN
 		params := ARRAY[mbg.r, mbg.alpha, mbg.a, mbg.b];
 		log_likelihood := mbg.log_likelihood;
 		errors := mbg.standard_errors;
+		spread := mbg.covariance;
 		note := concat_ws('; ', note, mbg.note);
 	ELSE
 		model := 'paretonbd';
 		params := ARRAY[pareto.r, pareto.alpha, pareto.s, pareto.beta];
 		log_likelihood := pareto.log_likelihood;
 		errors := pareto.standard_errors;
+		spread := pareto.covariance;
 		note := concat_ws('; ', note, pareto.note);
 	END IF;
 	others := jsonb_build_object('bgnbd', bg.log_likelihood, 'mbgnbd', mbg.log_likelihood, 'paretonbd', pareto.log_likelihood) - model;
@@ -66,6 +70,7 @@ BEGIN
 		SELECT * INTO gg FROM ecauto.gamma_gamma_fit(orders, mean);
 		IF gg.q > 1 THEN
 			value_params := ARRAY[gg.p, gg.q, gg.v];
+			value_spread := gg.covariance;
 		END IF;
 	END IF;
 	IF value_params IS NULL THEN
@@ -74,8 +79,9 @@ BEGIN
 	note := nullif(note, '');
 
 	INSERT INTO ecauto_data.clv_model (fitted_at, data_from, data_until, customers, repeaters, model, params, standard_errors,
-		log_likelihood, others, value_params, mean_value, prior, note)
-	VALUES (ecauto.now(), data_from, until, customers, repeaters, model, params, errors, log_likelihood, others, value_params, usual, prior, note);
+		covariance, log_likelihood, others, value_params, value_covariance, mean_value, prior, note)
+	VALUES (ecauto.now(), data_from, until, customers, repeaters, model, params, errors,
+		spread, log_likelihood, others, value_params, value_spread, usual, prior, note);
 END
 $$;
 COMMENT ON FUNCTION ecauto.fit_clv(timestamptz) IS
@@ -83,7 +89,8 @@ COMMENT ON FUNCTION ecauto.fit_clv(timestamptz) IS
 REVOKE ALL ON FUNCTION ecauto.fit_clv(timestamptz) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.predict_clv(horizon_days integer)
-RETURNS TABLE (customer text, p_alive float8, expected_orders float8, expected_value float8, p_buys float8, churn_risk float8, order_value float8, next_order_at timestamptz)
+RETURNS TABLE (customer text, p_alive float8, expected_orders float8, expected_value float8, p_buys float8, churn_risk float8, order_value float8, next_order_at timestamptz,
+	p_alive_error float8, expected_orders_error float8, expected_value_error float8)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
@@ -104,7 +111,8 @@ BEGIN
 	WITH c AS MATERIALIZED (
 		SELECT c.key, (c.orders_count - 1)::float8 AS x, extract(epoch FROM c.last_order_at - c.first_order_at)::float8 / 86400 AS tx,
 			extract(epoch FROM n.at - c.first_order_at)::float8 / 86400 AS t, c.orders_count, n.at, coalesce(c.average_order_value, 0)::float8 AS mean,
-			coalesce(avg(c.average_order_value) OVER (), 0)::float8 AS usual
+			coalesce(avg(c.average_order_value) OVER (), 0)::float8 AS usual,
+			(stddev_samp(c.average_order_value) OVER ())::float8 / sqrt(count(*) OVER ()) AS usual_error
 		FROM (SELECT ecauto.now()) n (at) CROSS JOIN LATERAL ecauto.customer_facts(NULL, n.at) c
 		WHERE c.orders_count > 0),
 	p AS (
@@ -113,14 +121,19 @@ BEGIN
 			ecauto.clv_p_buys(m.model, m.params, c.x, c.tx, c.t, horizon_days) AS buys,
 			c.at, (m.params[2] + c.t) * (power(2::float8, 1 / (m.params[1] + c.x)) - 1) AS wait,
 			CASE WHEN m.value_params IS NULL THEN c.usual
-				ELSE ecauto.gamma_gamma_value(m.value_params, c.orders_count, c.mean) END AS worth
-		FROM c)
+				ELSE ecauto.gamma_gamma_value(m.value_params, c.orders_count, c.mean) END AS worth,
+			CASE WHEN m.value_params IS NULL THEN c.usual_error
+				ELSE ecauto.gamma_gamma_error(m.value_params, c.orders_count, c.mean, m.value_covariance) END AS worth_error,
+			e.p_alive AS alive_error, e.expected_orders AS orders_error
+		FROM c CROSS JOIN LATERAL ecauto.clv_errors(m.model, m.params, c.x, c.tx, c.t, horizon_days, m.covariance) e)
 	SELECT p.key, p.alive, p.orders, p.orders * p.worth, p.buys, 1 - p.alive, p.worth,
-		CASE WHEN p.wait < 36600 THEN p.at + p.wait * interval '1 day' END FROM p;
+		CASE WHEN p.wait < 36600 THEN p.at + p.wait * interval '1 day' END, p.alive_error, p.orders_error,
+		-- the two models are fitted apart: errors of a product whose factors do not depend on each other
+		sqrt(power(p.orders_error * p.worth, 2) + power(p.orders * p.worth_error, 2)) FROM p;
 END
 $$;
 COMMENT ON FUNCTION ecauto.predict_clv(integer) IS
-'of each customer with an order, now and by the model that ecauto.fit_clv() kept last: probability that he still is a customer, orders expected within so many days and their value in the main currency, probability that he orders at all within them, 1 - p_alive as churn risk, what an order of his is worth, and when he orders next if he still is a customer (as likely earlier as later; NULL: not within a hundred years); error before the first fit_clv(); for operators';
+'of each customer with an order, now and by the model that ecauto.fit_clv() kept last: probability that he still is a customer, orders expected within so many days and their value in the main currency, probability that he orders at all within them, 1 - p_alive as churn risk, what an order of his is worth, and when he orders next if he still is a customer (as likely earlier as later; NULL: not within a hundred years); the standard errors of probability, orders and value follow from those of the fitted parameters (large in a small shop; NULL: not known), while what a single customer does varies more; error before the first fit_clv(); for operators';
 REVOKE ALL ON FUNCTION ecauto.predict_clv(integer) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.evaluate_clv(days integer DEFAULT 90)

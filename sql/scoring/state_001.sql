@@ -128,9 +128,11 @@ CREATE TABLE ecauto_data.clv_model (
 	model text NOT NULL,
 	params float8[] NOT NULL,
 	standard_errors float8[],
+	covariance float8[],
 	log_likelihood float8 NOT NULL,
 	others jsonb NOT NULL,
 	value_params float8[],
+	value_covariance float8[],
 	mean_value float8 NOT NULL,
 	prior float8 NOT NULL,
 	note text
@@ -140,5 +142,7 @@ COMMENT ON TABLE ecauto_data.clv_model IS
 COMMENT ON COLUMN ecauto_data.clv_model.others IS 'log-likelihoods of the models that were tried and not chosen';
 COMMENT ON COLUMN ecauto_data.clv_model.mean_value IS 'mean of customers'' average order values, in the main currency';
 COMMENT ON COLUMN ecauto_data.clv_model.params IS 'in days';
+COMMENT ON COLUMN ecauto_data.clv_model.covariance IS
+	'of the parameters, in rows, from which errors of predictions follow; NULL: not known';
 COMMENT ON COLUMN ecauto_data.clv_model.value_params IS
 	'p, q, v of the gamma-gamma model, in the main currency; NULL: too few orders, the mean counts';

@@ -27,6 +27,7 @@ extern double ec_digamma(double x);
 extern double ec_log_sum(double a, double b);
 extern void ec_legendre(const double **x, const double **w);
 extern void ec_beta_rule(double a, double b, EcBetaRule *rule);
+extern const EcBetaRule *ec_beta_rule_kept(double a, double b);
 
 /* ---- scoring_maximise.c ---- */
 
@@ -37,8 +38,24 @@ typedef double (*EcObjective) (const double *theta, double *gradient, void *arg)
 
 extern double ec_maximise(EcObjective f, void *arg, int nparams, double *theta, const double *lo,
 						  const double *hi, double tolerance, double *inverse, bool *converged);
-extern void ec_standard_errors(EcObjective f, void *arg, int nparams, const double *theta,
-							   const bool *held, double *errors);
+extern bool ec_covariance(EcObjective f, void *arg, int nparams, const double *theta,
+						  const bool *held, double *covariance);
+
+/* A fitted model and how certain it is. */
+typedef struct EcFit
+{
+	double		param[EC_PARAMS_MAX];
+	double		error[EC_PARAMS_MAX];	/* standard errors; NaN: not known */
+	double		covariance[EC_PARAMS_MAX * EC_PARAMS_MAX];	/* of as many as there are; 0 for those held */
+	bool		covariance_known;
+	double		log_likelihood;
+	bool		converged;
+	bool		held[EC_PARAMS_MAX];	/* ended at its bound */
+	double		customers;
+	double		repeaters;
+} EcFit;
+
+extern void ec_fit_errors(EcFit *fit, int nparams);
 
 /* ---- scoring_history.c: what customers did, summed up ---- */
 
@@ -74,18 +91,7 @@ typedef enum EcNbd
 	EC_NBD_MODELS
 } EcNbd;
 
-/* A fitted model; parameters are r, alpha, then a, b or s, beta. */
-typedef struct EcFit
-{
-	double		param[EC_PARAMS_MAX];
-	double		error[EC_PARAMS_MAX];	/* standard errors; NaN: not known */
-	double		log_likelihood;
-	bool		converged;
-	bool		held[EC_PARAMS_MAX];	/* ended at its bound */
-	double		customers;
-	double		repeaters;
-} EcFit;
-
+/* parameters of a fit are r, alpha, then a, b or s, beta */
 extern const char *const ec_nbd_names[EC_NBD_MODELS];
 extern void ec_nbd_fit(EcNbd model, const EcHistories *histories, double prior, EcFit *fit);
 extern double ec_nbd_log_likelihood(EcNbd model, const double *param, const EcHistories *histories);
@@ -97,6 +103,7 @@ extern double ec_nbd_p_buys(EcNbd model, const double *param, const EcHistory *h
 
 extern void ec_gamma_gamma_fit(const double *x, const double *m, const double *n, int nrows,
 							   EcFit *fit);
+extern double ec_gamma_gamma_value(const double *param, double x, double m);
 
 /* ---- scoring_point.c ---- */
 

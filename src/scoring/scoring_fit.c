@@ -30,6 +30,9 @@ PG_FUNCTION_INFO_V1(ecauto_clv_p_alive);
 PG_FUNCTION_INFO_V1(ecauto_clv_expected_orders);
 PG_FUNCTION_INFO_V1(ecauto_clv_p_buys);
 PG_FUNCTION_INFO_V1(ecauto_gamma_gamma_value);
+PG_FUNCTION_INFO_V1(ecauto_clv_errors);
+PG_FUNCTION_INFO_V1(ecauto_gamma_gamma_error);
+PG_FUNCTION_INFO_V1(ecauto_clv_log_likelihood);
 
 /* most that a number of purchases or a time may be */
 #define HISTORY_MAX 1e9
@@ -101,15 +104,16 @@ check_history(double x, double tx, double t, int i)
 			 errhint("frequency counts the purchases after the first, recency is the time from the first purchase to the last, t that from the first to the end of the data.")));
 }
 
+/* Histories of three arguments from the one of number i on. */
 static EcHistories *
-histories_from_arrays(FunctionCallInfo fcinfo)
+histories_from_arrays(FunctionCallInfo fcinfo, int first)
 {
 	int			nx;
 	int			ntx;
 	int			nt;
-	const double *x = array_values(PG_GETARG_ARRAYTYPE_P(0), "frequency", &nx);
-	const double *tx = array_values(PG_GETARG_ARRAYTYPE_P(1), "recency", &ntx);
-	const double *t = array_values(PG_GETARG_ARRAYTYPE_P(2), "t", &nt);
+	const double *x = array_values(PG_GETARG_ARRAYTYPE_P(first), "frequency", &nx);
+	const double *tx = array_values(PG_GETARG_ARRAYTYPE_P(first + 1), "recency", &ntx);
+	const double *t = array_values(PG_GETARG_ARRAYTYPE_P(first + 2), "t", &nt);
 	EcHistory  *rows;
 
 	check_lengths(nx, ntx, "frequency", "recency");
@@ -158,17 +162,20 @@ fit_note(const EcFit *fit, const char *const *names, int nparams)
 
 /*
  * A row of the parameters, the log-likelihood, standard_errors float8[]
- * (NULL where not known), converged, and a note.
+ * (NULL where not known), converged, a note, and the covariance of the
+ * parameters as float8[][] (NULL: not known).
  */
 static Datum
 fit_row(FunctionCallInfo fcinfo, const EcFit *fit, const char *const *names, int nparams)
 {
 	TupleDesc	desc;
-	Datum		values[EC_PARAMS_MAX + 4];
-	bool		nulls[EC_PARAMS_MAX + 4] = {false};
+	Datum		values[EC_PARAMS_MAX + 5];
+	bool		nulls[EC_PARAMS_MAX + 5] = {false};
 	Datum		errors[EC_PARAMS_MAX];
 	bool		unknown[EC_PARAMS_MAX];
-	int			lower = 1;
+	Datum		covariance[EC_PARAMS_MAX * EC_PARAMS_MAX];
+	int			sides[2] = {nparams, nparams};
+	int			lower[2] = {1, 1};
 	char	   *note = fit_note(fit, names, nparams);
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
@@ -180,12 +187,18 @@ fit_row(FunctionCallInfo fcinfo, const EcFit *fit, const char *const *names, int
 		errors[i] = Float8GetDatum(unknown[i] ? 0 : fit->error[i]);
 	}
 	values[nparams] = Float8GetDatum(fit->log_likelihood);
-	values[nparams + 1] = PointerGetDatum(construct_md_array(errors, unknown, 1, &nparams, &lower,
+	values[nparams + 1] = PointerGetDatum(construct_md_array(errors, unknown, 1, sides, lower,
 															 FLOAT8OID, sizeof(float8),
 															 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	values[nparams + 2] = BoolGetDatum(fit->converged);
 	nulls[nparams + 3] = note == NULL;
 	values[nparams + 3] = note != NULL ? CStringGetTextDatum(note) : (Datum) 0;
+	for (int i = 0; i < nparams * nparams; i++)
+		covariance[i] = Float8GetDatum(fit->covariance[i]);
+	nulls[nparams + 4] = !fit->covariance_known;
+	values[nparams + 4] = PointerGetDatum(construct_md_array(covariance, NULL, 2, sides, lower,
+															 FLOAT8OID, sizeof(float8),
+															 FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
@@ -194,7 +207,7 @@ fit_row(FunctionCallInfo fcinfo, const EcFit *fit, const char *const *names, int
 static Datum
 nbd_fit(FunctionCallInfo fcinfo, EcNbd model)
 {
-	EcHistories *histories = histories_from_arrays(fcinfo);
+	EcHistories *histories = histories_from_arrays(fcinfo, 0);
 	double		prior = PG_GETARG_FLOAT8(3);
 	EcFit		fit;
 
@@ -226,7 +239,8 @@ nbd_fit(FunctionCallInfo fcinfo, EcNbd model)
 
 /*
  * ecauto.bgnbd_fit(frequency float8[], recency float8[], t float8[], prior float8)
- *		returns (r, alpha, a, b, log_likelihood, standard_errors, converged, note)
+ *		returns (r, alpha, a, b, log_likelihood, standard_errors, converged, note,
+ *				 covariance)
  */
 Datum
 ecauto_bgnbd_fit(PG_FUNCTION_ARGS)
@@ -271,7 +285,7 @@ value_compare(const void *a, const void *b)
 
 /*
  * ecauto.gamma_gamma_fit(frequency float8[], value float8[])
- *		returns (p, q, v, log_likelihood, standard_errors, converged, note)
+ *		returns (p, q, v, log_likelihood, standard_errors, converged, note, covariance)
  */
 Datum
 ecauto_gamma_gamma_fit(PG_FUNCTION_ARGS)
@@ -440,9 +454,130 @@ ecauto_gamma_gamma_value(PG_FUNCTION_ARGS)
 	const double *param = param_argument(PG_GETARG_ARRAYTYPE_P(0), 3);
 	double		x = number_argument(fcinfo, 1, "frequency");
 	double		m = number_argument(fcinfo, 2, "value");
-	double		below = param[0] * x + param[1] - 1;
+	double		worth = ec_gamma_gamma_value(param, x, m);
 
-	if (below <= 0)
+	if (worth < 0)
 		PG_RETURN_NULL();
-	PG_RETURN_FLOAT8(param[0] * (param[2] + x * m) / below);
+	PG_RETURN_FLOAT8(worth);
+}
+
+/* ---- how certain predictions are ---- */
+
+/* parameters are moved by such a part of theirs to see what a prediction does */
+#define STEP 1e-5
+
+/*
+ * The n by n elements of a float8[][] argument; raises unless they are finite.
+ */
+static const double *
+covariance_argument(ArrayType *array, int n)
+{
+	const double *values = (const double *) ARR_DATA_PTR(array);
+
+	if (ARR_NDIM(array) != 2 || ARR_DIMS(array)[0] != n || ARR_DIMS(array)[1] != n || array_contains_nulls(array))
+		ereport(ERROR,
+				(errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+				 errmsg("array \"covariance\" must have %d rows of %d numbers", n, n)));
+	for (int i = 0; i < n * n; i++)
+		if (!isfinite(values[i]))
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("array \"covariance\" must hold finite numbers")));
+	return values;
+}
+
+/*
+ * The standard error of something whose derivatives by n parameters are slope:
+ * the root of slope' covariance slope (the delta method).
+ */
+static double
+delta_error(const double *slope, const double *covariance, int n)
+{
+	double		sum = 0;
+
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+			sum += slope[i] * covariance[i * n + j] * slope[j];
+	return sqrt(Max(sum, 0));
+}
+
+/*
+ * ecauto.clv_errors(model text, params float8[], frequency float8, recency float8,
+ *					 t float8, horizon float8, covariance float8[],
+ *					 OUT p_alive float8, OUT expected_orders float8)
+ */
+Datum
+ecauto_clv_errors(PG_FUNCTION_ARGS)
+{
+	const double *param;
+	EcHistory	h;
+	EcNbd		model = history_arguments(fcinfo, &param, &h);
+	double		horizon = number_argument(fcinfo, 5, "horizon");
+	const double *covariance = covariance_argument(PG_GETARG_ARRAYTYPE_P(6), EC_PARAMS_MAX);
+	double		alive = ec_nbd_p_alive(model, param, &h);
+	double		orders = ec_nbd_expected(model, param, &h, horizon);
+	double		alive_slope[EC_PARAMS_MAX];
+	double		orders_slope[EC_PARAMS_MAX];
+	TupleDesc	desc;
+	Datum		values[2];
+	bool		nulls[2] = {false};
+
+	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
+		elog(ERROR, "return type must be a row type");
+	for (int i = 0; i < EC_PARAMS_MAX; i++)
+	{
+		double		near[EC_PARAMS_MAX];
+		double		step = param[i] * STEP;
+
+		memcpy(near, param, sizeof(near));
+		near[i] += step;
+		alive_slope[i] = (ec_nbd_p_alive(model, near, &h) - alive) / step;
+		orders_slope[i] = (ec_nbd_expected(model, near, &h, horizon) - orders) / step;
+	}
+	values[0] = Float8GetDatum(delta_error(alive_slope, covariance, EC_PARAMS_MAX));
+	values[1] = Float8GetDatum(delta_error(orders_slope, covariance, EC_PARAMS_MAX));
+	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+}
+
+/*
+ * ecauto.gamma_gamma_error(params float8[], frequency float8, value float8,
+ *							covariance float8[]) returns float8
+ *
+ * NULL where gamma_gamma_value() is.
+ */
+Datum
+ecauto_gamma_gamma_error(PG_FUNCTION_ARGS)
+{
+	const double *param = param_argument(PG_GETARG_ARRAYTYPE_P(0), 3);
+	double		x = number_argument(fcinfo, 1, "frequency");
+	double		m = number_argument(fcinfo, 2, "value");
+	const double *covariance = covariance_argument(PG_GETARG_ARRAYTYPE_P(3), 3);
+	double		worth = ec_gamma_gamma_value(param, x, m);
+	double		slope[3];
+
+	if (worth < 0)
+		PG_RETURN_NULL();
+	for (int i = 0; i < 3; i++)
+	{
+		double		near[3];
+		double		step = param[i] * STEP;
+
+		memcpy(near, param, sizeof(near));
+		near[i] += step;
+		slope[i] = (ec_gamma_gamma_value(near, x, m) - worth) / step;
+	}
+	PG_RETURN_FLOAT8(delta_error(slope, covariance, 3));
+}
+
+/*
+ * ecauto.clv_log_likelihood(model text, params float8[], frequency float8[],
+ *							 recency float8[], t float8[]) returns float8
+ */
+Datum
+ecauto_clv_log_likelihood(PG_FUNCTION_ARGS)
+{
+	EcNbd		model = model_argument(PG_GETARG_TEXT_PP(0));
+	const double *param = param_argument(PG_GETARG_ARRAYTYPE_P(1), EC_PARAMS_MAX);
+
+	PG_RETURN_FLOAT8(ec_nbd_log_likelihood(model, param, histories_from_arrays(fcinfo, 2)));
 }

@@ -185,27 +185,28 @@ ec_maximise(EcObjective f, void *arg, int nparams, double *theta, const double *
 }
 
 /*
- * Standard errors of the parameters at a maximum: roots of the diagonal of
- * the inverse of the observed information, whose rows are differences of the
- * gradient.  f is a sum over observations, not a mean.  Parameters that are
- * held are left out and get NaN; all get NaN if the information is not
- * positive definite.  Of the logarithms, that is, relative errors.
+ * Covariance of the parameters at a maximum, nparams by nparams: the inverse
+ * of the observed information, whose rows are differences of the gradient.  f
+ * is a sum over observations, not a mean.  Parameters that are held count as
+ * known and have rows and columns of 0, and so do those, from the last on, of
+ * which the observations say nothing once the others are known: the
+ * information is not positive definite there.  False, and all 0, if none is
+ * left.  Of the logarithms, that is, of relative errors.
  */
-void
-ec_standard_errors(EcObjective f, void *arg, int nparams, const double *theta, const bool *held,
-				   double *errors)
+bool
+ec_covariance(EcObjective f, void *arg, int nparams, const double *theta, const bool *held,
+			  double *covariance)
 {
 	double		a[EC_PARAMS_MAX][EC_PARAMS_MAX];
 	double		l[EC_PARAMS_MAX][EC_PARAMS_MAX] = {{0}};
+	double		z[EC_PARAMS_MAX][EC_PARAMS_MAX] = {{0}};	/* the inverse of l */
 	int			place[EC_PARAMS_MAX];
 	int			n = 0;
 
+	memset(covariance, 0, sizeof(double) * nparams * nparams);
 	for (int i = 0; i < nparams; i++)
-	{
-		errors[i] = get_float8_nan();
 		if (!held[i])
 			place[n++] = i;
-	}
 	for (int i = 0; i < n; i++)
 	{
 		double		at[EC_PARAMS_MAX];
@@ -221,7 +222,7 @@ ec_standard_errors(EcObjective f, void *arg, int nparams, const double *theta, c
 		for (int j = 0; j < n; j++)
 			a[i][j] = -(up[place[j]] - down[place[j]]) / (2 * h);
 	}
-	/* Cholesky of the symmetric part */
+	/* Cholesky of the symmetric part; what has no pivot is taken out */
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j <= i; j++)
 		{
@@ -229,29 +230,58 @@ ec_standard_errors(EcObjective f, void *arg, int nparams, const double *theta, c
 
 			for (int k = 0; k < j; k++)
 				sum -= l[i][k] * l[j][k];
-			if (i == j)
-			{
-				if (!(sum > 0) || !isfinite(sum))
-					return;
-				l[i][i] = sqrt(sum);
-			}
-			else
+			if (i != j)
 				l[i][j] = sum / l[j][j];
+			else if (sum > 0 && isfinite(sum))
+				l[i][i] = sqrt(sum);
+			else
+			{
+				n--;
+				for (int row = 0; row <= n; row++)
+					for (int k = i; k < n; k++)
+						a[row][k] = a[row][k + 1];
+				for (int k = i; k < n; k++)
+				{
+					memcpy(a[k], a[k + 1], sizeof(a[k]));
+					place[k] = place[k + 1];
+				}
+				i--;
+				break;
+			}
 		}
-	/* column c of the inverse, of which its own place is wanted */
+	if (n == 0)
+		return false;
 	for (int c = 0; c < n; c++)
-	{
-		double		z[EC_PARAMS_MAX];
-		double		sum = 0;
-
 		for (int i = c; i < n; i++)
 		{
-			z[i] = (i == c) ? 1 : 0;
+			z[i][c] = (i == c) ? 1 : 0;
 			for (int k = c; k < i; k++)
-				z[i] -= l[i][k] * z[k];
-			z[i] /= l[i][i];
-			sum += z[i] * z[i];
+				z[i][c] -= l[i][k] * z[k][c];
+			z[i][c] /= l[i][i];
 		}
-		errors[place[c]] = sqrt(sum);
-	}
+	for (int i = 0; i < n; i++)
+		for (int j = 0; j < n; j++)
+		{
+			double		sum = 0;
+
+			for (int k = Max(i, j); k < n; k++)
+				sum += z[k][i] * z[k][j];
+			covariance[place[i] * nparams + place[j]] = sum;
+		}
+	return true;
+}
+
+/*
+ * What ec_covariance() found of the logarithms becomes that of the parameters
+ * themselves, and their standard errors: NaN for those it says nothing of.
+ */
+void
+ec_fit_errors(EcFit *fit, int nparams)
+{
+	for (int i = 0; i < nparams; i++)
+		for (int j = 0; j < nparams; j++)
+			fit->covariance[i * nparams + j] *= fit->param[i] * fit->param[j];
+	for (int i = 0; i < nparams; i++)
+		fit->error[i] = fit->covariance[i * nparams + i] > 0 ? sqrt(fit->covariance[i * nparams + i])
+			: get_float8_nan();
 }

@@ -321,7 +321,8 @@ ec_nbd_fit(EcNbd model, const EcHistories *histories, double prior, EcFit *fit)
 	work.weight = 1;
 	for (int i = 0; i < EC_PARAMS_MAX; i++)
 		fit->held[i] = theta[i] <= lower[i] || theta[i] >= upper[i];
-	ec_standard_errors(objective, &work, EC_PARAMS_MAX, theta, fit->held, fit->error);
+	fit->covariance_known = ec_covariance(objective, &work, EC_PARAMS_MAX, theta, fit->held,
+										  fit->covariance);
 	work.prior = 0;
 	/* a density over x times: each is divided by the scale */
 	fit->log_likelihood = objective(theta, gradient, &work)
@@ -331,8 +332,8 @@ ec_nbd_fit(EcNbd model, const EcHistories *histories, double prior, EcFit *fit)
 		double		unit = (i == 1 || (i == 3 && model == EC_PARETONBD)) ? work.scale : 1;
 
 		fit->param[i] = exp(theta[i]) * unit;
-		fit->error[i] *= fit->param[i];
 	}
+	ec_fit_errors(fit, EC_PARAMS_MAX);
 }
 
 /*
@@ -409,25 +410,18 @@ ec_nbd_expected(EcNbd model, const double *param, const EcHistory *h, double hor
 		 * leaves after a purchase with a probability p distributed as beta;
 		 * given both, (1 - exp(-rate p horizon)) / p purchases are expected.
 		 */
-		static EcBetaRule rule;
-		static double rule_a = -1;
-		static double rule_b = -1;
+		const EcBetaRule *rule;
 		double		b = param[3] + h->x + (model == EC_MBGNBD ? 1 : 0);
 		double		tau = horizon / (param[1] + h->t);
 		double		sum = rx * tau; /* with p = 0 */
 
-		if (param[2] != rule_a || b != rule_b)
-		{
-			ec_beta_rule(param[2], b, &rule);
-			rule_a = param[2];
-			rule_b = b;
-		}
+		rule = ec_beta_rule_kept(param[2], b);
 		for (int i = 0; i < EC_BETA_NODES; i++)
 		{
-			double		p = rule.p[i];
+			double		p = rule->p[i];
 
-			if (rule.w[i] > 0 && p * tau > 1e-300)
-				sum += rule.w[i] * (-expm1(-rx * log1p(p * tau)) / p - rx * tau);
+			if (rule->w[i] > 0 && p * tau > 1e-300)
+				sum += rule->w[i] * (-expm1(-rx * log1p(p * tau)) / p - rx * tau);
 		}
 		return alive * Max(sum, 0);
 	}

@@ -9,7 +9,12 @@
 
 #include <math.h>
 
+#include "common/hashfn.h"
+
 #include "scoring/scoring.h"
+
+/* rules of beta distributions that are kept */
+#define BETA_RULES_KEPT 128
 
 /*
  * Derivative of lgamma() for x > 0: the recurrence up to 10, then the
@@ -131,4 +136,30 @@ ec_beta_rule(double a, double b, EcBetaRule *rule)
 		rule->p[i] = exp(log_p);
 		rule->w[i] = h * width * cosh(v) * exp(norm + a * log_p + b * log_1mp);
 	}
+}
+
+/*
+ * The same, kept for those who ask about few distributions in turn: customers
+ * have few numbers of purchases, and errors are found from parameters nearby.
+ * Valid until the next call.
+ */
+const EcBetaRule *
+ec_beta_rule_kept(double a, double b)
+{
+	static EcBetaRule rules[BETA_RULES_KEPT];
+	static struct
+	{
+		double		a;
+		double		b;
+	}			of[BETA_RULES_KEPT];
+	uint32		place = hash_combine(hash_bytes((const unsigned char *) &a, sizeof(a)),
+									 hash_bytes((const unsigned char *) &b, sizeof(b))) % BETA_RULES_KEPT;
+
+	if (of[place].a != a || of[place].b != b)
+	{
+		ec_beta_rule(a, b, &rules[place]);
+		of[place].a = a;
+		of[place].b = b;
+	}
+	return &rules[place];
 }

@@ -103,11 +103,21 @@ ec_gamma_gamma_fit(const double *x, const double *m, const double *n, int nrows,
 	work.weight = 1;
 	for (int i = 0; i < 3; i++)
 		fit->held[i] = theta[i] <= lower[i] || theta[i] >= upper[i];
-	ec_standard_errors(objective, &work, 3, theta, fit->held, fit->error);
+	fit->covariance_known = ec_covariance(objective, &work, 3, theta, fit->held, fit->covariance);
 	fit->log_likelihood = objective(theta, gradient, &work) - total * log(work.scale);
 	for (int i = 0; i < 3; i++)
-	{
 		fit->param[i] = exp(theta[i]) * (i == 2 ? work.scale : 1);
-		fit->error[i] *= fit->param[i];
-	}
+	ec_fit_errors(fit, 3);
+}
+
+/*
+ * Mean value of an order of a customer whose x orders had the mean m: between
+ * his own mean and everybody's.  Not above 0 if there is no finite one.
+ */
+double
+ec_gamma_gamma_value(const double *param, double x, double m)
+{
+	double		below = param[0] * x + param[1] - 1;
+
+	return below <= 0 ? -1 : param[0] * (param[2] + x * m) / below;
 }

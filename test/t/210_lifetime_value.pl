@@ -71,6 +71,74 @@ is(sql(q{
 	SELECT (SELECT b::text FROM a, ecauto.bgnbd_fit(a.x, a.tx, a.t) b) = (SELECT b::text FROM f, ecauto.bgnbd_fit(f.x, f.tx, f.t) b)
 }), 't', 'shuffled customers, the same to the last digit');
 
+# how certain predictions are: by derivatives of their own, taken from predictions at parameters nearby
+is(sql(q{
+	WITH f AS MATERIALIZED (SELECT 'bgnbd' AS model, ARRAY[r, alpha, a, b] AS p, covariance AS c FROM a AS d, ecauto.bgnbd_fit(d.x, d.tx, d.t)
+		UNION ALL SELECT 'mbgnbd', ARRAY[r, alpha, a, b], covariance FROM a AS d, ecauto.mbgnbd_fit(d.x, d.tx, d.t)
+		UNION ALL SELECT 'paretonbd', ARRAY[r, alpha, s, beta], covariance FROM a AS d, ecauto.paretonbd_fit(d.x, d.tx, d.t)),
+	s AS (SELECT f.*, k.id, k.x, k.tx, k.t, i,
+			(ecauto.clv_expected_orders(model, up, x, tx, t, 39) - ecauto.clv_expected_orders(model, down, x, tx, t, 39)) / (up[i] - down[i]) AS orders,
+			(ecauto.clv_p_alive(model, up, x, tx, t) - ecauto.clv_p_alive(model, down, x, tx, t)) / (up[i] - down[i]) AS alive
+		FROM f CROSS JOIN (SELECT * FROM reference ORDER BY id LIMIT 100) k CROSS JOIN generate_series(1, 4) i
+		CROSS JOIN LATERAL (SELECT array_agg(CASE WHEN j = i THEN q * 1.001 ELSE q END ORDER BY j) AS up,
+			array_agg(CASE WHEN j = i THEN q * 0.999 ELSE q END ORDER BY j) AS down FROM unnest(p) WITH ORDINALITY u (q, j)) u),
+	e AS (SELECT l.model, l.id, l.p, l.c, l.x, l.tx, l.t, sqrt(sum(l.orders * r.orders * l.c[l.i][r.i])) AS orders, sqrt(greatest(sum(l.alive * r.alive * l.c[l.i][r.i]), 0)) AS alive
+		FROM s l JOIN s r ON r.model = l.model AND r.id = l.id GROUP BY l.model, l.id, l.p, l.c, l.x, l.tx, l.t)
+	SELECT string_agg(model || ' ' || n, ', ' ORDER BY model) FROM (
+		SELECT e.model, count(*) AS n FROM e CROSS JOIN LATERAL ecauto.clv_errors(e.model, e.p, e.x, e.tx, e.t, 39, e.c) g
+		WHERE abs(g.expected_orders - e.orders) < 1e-3 * e.orders AND abs(g.p_alive - e.alive) < 1e-6 + 1e-3 * e.alive AND g.expected_orders > 0 GROUP BY 1) x
+}), 'bgnbd 100, mbgnbd 100, paretonbd 100', 'standard errors of 100 predictions under each model');
+
+# ---- a year of a gift shop: nobody leaves, so far as the data tell ----
+SKIP:
+{
+	my $gifts = ec_shared('data/online_retail') or skip 'the data of the gift shop is not at hand', 9;
+	IPC::Run::run([ 'psql', '-X', '-q', '-v', 'ON_ERROR_STOP=1', '-f', 'load.sql', $node->connstr('postgres') ],
+		init => sub { chdir $gifts or die $! }) or die 'could not load the data';
+	# days on which goods were sold at a price, up to 31 August 2011; in weeks
+	sql(q{
+		CREATE TABLE gifts AS
+		SELECT customer_id, count(*) FILTER (WHERE early) - 1::float8 AS x, (max(day) FILTER (WHERE early) - min(day)) / 7.0::float8 AS tx,
+			(date '2011-08-31' - min(day)) / 7.0::float8 AS t, count(*) FILTER (WHERE NOT early)::float8 AS held
+		FROM (SELECT DISTINCT customer_id, invoice_date::date AS day, invoice_date < '2011-09-01' AS early FROM online_retail
+			WHERE customer_id IS NOT NULL AND quantity > 0 AND unit_price > 0) d
+		GROUP BY customer_id HAVING min(day) <= '2011-08-31';
+		CREATE TABLE gift AS SELECT array_agg(x) AS x, array_agg(tx) AS tx, array_agg(t) AS t FROM gifts;
+		CREATE TABLE gift_fit AS SELECT f.* FROM gift, ecauto.bgnbd_fit(x, tx, t) f;
+	});
+	is(sql('SELECT count(*) FROM gifts'), '3317', 'a gift shop: customers until the end of August');
+	fits('a gift shop', 'SELECT r, alpha FROM gift_fit', .7224, 9.4193, undef);
+	cmp_ok(abs(sql(q{SELECT ecauto.clv_log_likelihood('bgnbd', '{.7224,9.4193,.9761,8103.08}', x, tx, t) FROM gift}) + 21755.47), '<', 0.01,
+		'the likelihood of published parameters');
+	cmp_ok(sql('SELECT log_likelihood FROM gift_fit'), '>=', -21755.47, 'ours are not less likely');
+	is(sql('SELECT round(b::numeric, 2) FROM gift_fit'), '8103.08', 'b runs off to its bound');
+	like(sql('SELECT note FROM gift_fit'), qr/\bb ran off to/, 'and the note says so');
+	my ($error, $correlation) = split /\|/, sql(q{
+		SELECT avg(abs(orders - held)), corr(orders, held) FROM (
+			SELECT held, ecauto.clv_expected_orders('bgnbd', ARRAY[f.r, f.alpha, f.a, f.b], g.x, g.tx, g.t, 100 / 7.0) AS orders FROM gifts g, gift_fit f) p});
+	cmp_ok(abs($error - .9970), '<', .0005, 'mean absolute error of 100 days that were held out');
+	cmp_ok(abs($correlation - .804), '<', .001, 'correlation');
+}
+
+# ---- all of CDNOW ----
+{
+	sql(q{
+		CREATE TABLE hold_all AS
+		SELECT count(*) FILTER (WHERE early) - 1::float8 AS x, (max(day) FILTER (WHERE early) - min(day)) / 7.0::float8 AS tx,
+			(date '1997-09-30' - min(day)) / 7.0::float8 AS t, count(*) FILTER (WHERE NOT early)::float8 AS held
+		FROM (SELECT DISTINCT customer_id, purchased_on AS day, purchased_on <= '1997-09-30' AS early FROM cdnow_master) d GROUP BY customer_id;
+		CREATE TABLE hold_fit AS
+		SELECT 'bgnbd' AS model, ARRAY[r, alpha, a, b] AS p FROM whole, ecauto.bgnbd_fit(x, tx, t)
+		UNION ALL SELECT 'mbgnbd', ARRAY[r, alpha, a, b] FROM whole, ecauto.mbgnbd_fit(x, tx, t)
+		UNION ALL SELECT 'paretonbd', ARRAY[r, alpha, s, beta] FROM whole, ecauto.paretonbd_fit(x, tx, t);
+	});
+	my %error = map { split /\|/ } split /\n/, sql(q{
+		SELECT model, avg(abs(held - ecauto.clv_expected_orders(model, p, x, tx, t, 39))) FROM hold_all, hold_fit GROUP BY 1});
+	cmp_ok(abs($error{bgnbd} - .8187), '<', .0005, 'all 23,570: mean absolute error of 39 weeks');
+	cmp_ok($error{mbgnbd}, '<', $error{bgnbd}, 'MBG/NBD errs less');
+	cmp_ok($error{paretonbd}, '<', $error{bgnbd}, 'Pareto/NBD too');
+}
+
 # ---- what was predicted for weeks that were held out ----
 SKIP:
 {

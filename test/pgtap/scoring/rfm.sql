@@ -1,7 +1,7 @@
 -- RFM scores are fair to equal values, and lifetime value is fitted to and predicted for the shop's customers.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(26);
+SELECT plan(29);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.clock = '2026-06-30 00:00+00';
 SELECT throws_ok('SELECT * FROM ecauto.predict_clv(30)', '55000', 'no model of purchases has been fitted', 'nothing to predict with');
@@ -31,7 +31,20 @@ SELECT is((SELECT count(*) FROM ecauto_data.clv_model), 1::bigint, 'and kept');
 SELECT ok((SELECT bool_and(p_alive BETWEEN 0 AND 1 AND p_buys <= p_alive AND expected_orders >= 0 AND expected_value >= 0 AND churn_risk = 1 - p_alive AND next_order_at > '2026-06-30')
 	FROM ecauto.predict_clv(90)), 'what is predicted can be');
 SELECT is((SELECT count(*) FROM ecauto.predict_clv(90)), 200::bigint, 'for everybody');
+SELECT is((SELECT count(*) FROM ecauto.predict_clv(90) WHERE p_alive_error >= 0 AND expected_orders_error > 0 AND expected_value_error > 0
+	AND (p_alive_error, expected_orders_error, expected_value_error)::text !~ 'NaN|Infinity'), 200::bigint, 'each with its standard errors');
+SELECT is((SELECT count(*) FROM ecauto.predict_clv(90) WHERE abs(expected_value - expected_orders * order_value) > 1e-9 OR expected_value_error < expected_orders_error * order_value - 1e-9), 0::bigint,
+	'a value errs by the orders and by what an order is worth');
 SELECT throws_ok('SELECT * FROM ecauto.predict_clv(0)', '22023', 'horizon must be between 1 and 3660 days', 'no horizon');
+
+-- three customers: what is usual in shops answers, and says that it is not sure
+SAVEPOINT few;
+CREATE TABLE sure AS SELECT avg(expected_orders_error / expected_orders) AS by FROM ecauto.predict_clv(90) WHERE expected_orders > 0;
+UPDATE orders SET cancelled = true WHERE customer_id > 3;
+SELECT news() \g /dev/null
+SELECT ok((SELECT note LIKE 'only % customers have ordered again: what is usual in shops counts as 10 customers%' FROM ecauto.fit_clv())
+	AND (SELECT count(*) = 3 AND min(expected_orders_error / expected_orders) > (SELECT by FROM sure) AND bool_and(expected_value_error > 0) FROM ecauto.predict_clv(90)), 'three customers: a note, and larger errors');
+ROLLBACK TO few;
 
 -- ---- how good the predictions would have been ----
 SELECT is((SELECT array_agg(model ORDER BY model) FROM ecauto.evaluate_clv(20)), '{bgnbd,mbgnbd,paretonbd,rate x time}', 'three models and what is simplest');
