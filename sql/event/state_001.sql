@@ -110,6 +110,18 @@ COMMENT ON COLUMN ecauto_data.seen_cart.changed_at IS
 COMMENT ON COLUMN ecauto_data.seen_cart.completed_at IS
 	'when ecauto saw the order that came of the cart';
 
+CREATE TABLE ecauto_data.erased (
+	role text COLLATE "C" CHECK (role IN ('customer', 'order', 'cart')),
+	key text COLLATE "C",
+	customer text COLLATE "C" NOT NULL,
+	at timestamptz NOT NULL,
+	PRIMARY KEY (role, key)
+);
+COMMENT ON TABLE ecauto_data.erased IS
+	'whom ecauto.erase_customer() forgot, and his orders and carts of then: address, name, phone and the like are not read from the shop''s rows with these keys again; take a row out, and resync the role, to know him again';
+COMMENT ON COLUMN ecauto_data.erased.customer IS
+	'key under which the figures of the order or cart stay';
+
 CREATE TABLE ecauto_data.customer_stale (
 	customer text COLLATE "C",
 	email text,

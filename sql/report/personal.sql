@@ -128,11 +128,30 @@ BEGIN
 			PERFORM ecauto.cancel(message);
 		END LOOP;
 	END LOOP;
+	-- the shop may have him still: what tells who he is is not read again
+	INSERT INTO ecauto_data.erased AS e (role, key, customer, at)
+	SELECT 'customer', c.key, c.key, ecauto.now() FROM ecauto_data.seen_customer c
+	WHERE c.key = erase_customer.customer AND c.key NOT LIKE '%_@_%'
+	UNION ALL
+	SELECT 'order', o.key, coalesce(o.customer_key, CASE WHEN f.guest_email = f.key THEN stand_in ELSE f.key END), ecauto.now()
+	FROM ecauto_data.customer_fact f JOIN ecauto_data.seen_order o
+		ON o.customer_key = f.key OR o.customer_key IS NULL AND o.email = f.guest_email
+	WHERE f.key = erase_customer.customer AND o.email IS NOT NULL
+	UNION ALL
+	SELECT 'cart', s.key, coalesce(s.customer_key, CASE WHEN f.guest_email = f.key THEN stand_in ELSE f.key END), ecauto.now()
+	FROM ecauto_data.customer_fact f JOIN ecauto_data.seen_cart s
+		ON s.customer_key = f.key OR s.customer_key IS NULL AND s.email = f.guest_email
+	WHERE f.key = erase_customer.customer AND s.email IS NOT NULL
+	ON CONFLICT (role, key) DO UPDATE SET at = excluded.at WHERE e.role = 'customer';
 	-- what he ordered as a guest stays his, without the address that says so
 	UPDATE ecauto_data.seen_order o
 	SET customer_key = CASE WHEN f.guest_email = f.key THEN stand_in ELSE f.key END
 	FROM ecauto_data.customer_fact f
 	WHERE f.key = erase_customer.customer AND o.customer_key IS NULL AND o.email = f.guest_email;
+	UPDATE ecauto_data.seen_cart s
+	SET customer_key = CASE WHEN f.guest_email = f.key THEN stand_in ELSE f.key END
+	FROM ecauto_data.customer_fact f
+	WHERE f.key = erase_customer.customer AND s.customer_key IS NULL AND s.email = f.guest_email;
 	UPDATE ecauto_data.seen_customer c SET name = NULL, first_name = NULL, phone = NULL, email = NULL, birth_date = NULL,
 		sex = NULL, city = NULL, postcode = NULL
 	WHERE c.key = erase_customer.customer
@@ -173,5 +192,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ecauto.erase_customer(text) IS
-'forgets a person in ecauto''s own state: his addresses, phone and name are gone from every table and jsonb (a namesake''s name from rows of that one is not), waiting messages to him are cancelled, his addresses stay suppressed by a keyed hash; orders, totals and counts stay, under his key; returns how many rows changed in which tables, none the second time; erase him in the shop first, or the next change there tells ecauto again; reads every table once; for operators';
+'forgets a person in ecauto''s own state: his addresses, phone and name are gone from every table and jsonb (a namesake''s name from rows of that one is not), waiting messages to him are cancelled, his addresses stay suppressed by a keyed hash; orders, totals and counts stay, under his key; returns how many rows changed in which tables, none the second time; where the shop still has him, these are not read from his row, nor from his orders and carts of until now, again (ecauto_data.erased), while what he orders later is new; reads every table once; for operators';
 REVOKE ALL ON FUNCTION ecauto.erase_customer(text) FROM PUBLIC;

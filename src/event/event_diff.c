@@ -19,6 +19,10 @@
  * was noted.  n_ and o_ prefix new and old values in d; "here" says that the
  * shop has the row, "known" that it was seen before.
  *
+ * Of a customer who was erased (ecauto_data.erased) what tells who he is reads
+ * as NULL, though the shop has it: in his own row, and in his orders and carts
+ * of until then.
+ *
  * A key that vanished from the shop is forgotten, except for orders and
  * completed carts: they may come back (a role query may leave them out for a
  * while) and must not be placed twice.
@@ -202,8 +206,14 @@ static const char stock_summed_statement[] = STOCK_NOW_SUMMED STOCK_DIFF;
 	p "email, " p "name, " p "first_name, " p "phone, " p "sex, " p "birth_date, " p "country, " \
 	p "city, " p "postcode, " p "locale, " p "tz, " p "guest, " p "active, " p "created_at"
 
+#define UNLESS_ERASED(column) "CASE WHEN e.key IS NULL THEN s." column " END AS " column
+
 static const char customer_statement[] =
-	"WITH n AS (SELECT key, " CUSTOMER_COLUMNS("") " FROM shop_now),\n"
+	"WITH n AS (SELECT s.key, " UNLESS_ERASED("email") ", " UNLESS_ERASED("name") ", "
+	UNLESS_ERASED("first_name") ", " UNLESS_ERASED("phone") ", " UNLESS_ERASED("sex") ", "
+	UNLESS_ERASED("birth_date") ", s.country, " UNLESS_ERASED("city") ", " UNLESS_ERASED("postcode") ",\n"
+	"    s.locale, s.tz, s.guest, s.active, s.created_at\n"
+	"  FROM shop_now s LEFT JOIN ecauto_data.erased e ON e.role = 'customer' AND e.key = s.key),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    " CUSTOMER_COLUMNS("n.") ", o.email AS o_email\n"
@@ -233,10 +243,13 @@ static const char order_statement[] =
 	"WITH n AS (\n"
 	"  SELECT x.*, coalesce(x.paid >= x.due AND (x.paid > 0 OR NOT x.cancelled), false) AS is_paid,\n"
 	"    coalesce(x.refunded > 0 AND x.refunded >= x.paid, false) AS is_refunded\n"
-	"  FROM (SELECT s.key, s.number, s.customer_key, s.email, s.cart_key, s.currency, s.total,\n"
+	"  FROM (SELECT s.key, s.number, coalesce(s.customer_key, e.customer) AS customer_key,\n"
+	"      CASE WHEN e.key IS NULL AND (c.at >= s.placed_at) IS NOT TRUE THEN s.email END AS email, s.cart_key, s.currency, s.total,\n"
 	"      CASE WHEN s.cancelled AND o.key IS NOT NULL THEN o.placed_total ELSE s.total END AS due,\n"
 	"      s.placed_at, s.paid, s.refunded, s.cancelled, s.fulfilment, s.raw_status\n"
 	"    FROM shop_now s LEFT JOIN ecauto_data.seen_order o ON o.key = s.key\n"
+	"    LEFT JOIN ecauto_data.erased e ON e.role = 'order' AND e.key = s.key\n"
+	"    LEFT JOIN ecauto_data.erased c ON c.role = 'customer' AND c.key = s.customer_key\n"
 	"    WHERE s.placed_at IS NOT NULL) x),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT n.*, o.key IS NOT NULL AS known, o.customer_key AS o_customer_key, o.email AS o_email,\n"
@@ -304,8 +317,12 @@ static const char cart_statement[] =
 	"    WHERE cart_key IS NOT NULL AND sku_key IS NOT NULL GROUP BY cart_key, sku_key) x\n"
 	"  GROUP BY cart_key),\n"
 	"n AS (\n"
-	"  SELECT s.key, s.customer_key, s.email, s.currency, s.total, s.last_activity, l.lines\n"
-	"  FROM shop_now s LEFT JOIN l ON l.cart_key = s.key),\n"
+	"  SELECT s.key, coalesce(s.customer_key, e.customer) AS customer_key,\n"
+	"    CASE WHEN e.key IS NULL AND (c.at >= s.last_activity) IS NOT TRUE THEN s.email END AS email,\n"
+	"    s.currency, s.total, s.last_activity, l.lines\n"
+	"  FROM shop_now s LEFT JOIN l ON l.cart_key = s.key\n"
+	"  LEFT JOIN ecauto_data.erased e ON e.role = 'cart' AND e.key = s.key\n"
+	"  LEFT JOIN ecauto_data.erased c ON c.role = 'customer' AND c.key = s.customer_key),\n"
 	"d AS MATERIALIZED (\n"
 	"  SELECT coalesce(n.key, o.key) AS key, n.key IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
 	"    n.customer_key AS n_customer_key, n.email AS n_email, n.currency AS n_currency,\n"

@@ -1,7 +1,7 @@
 -- After a customer is erased no table of the state holds his address, phone or name; figures stay.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(19);
+SELECT plan(29);
 CREATE SERVER api FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'http://127.0.0.1:1/');
 ALTER TABLE customer ADD name text, ADD phone text;
 SELECT ecauto.bind_role('customer', 'SELECT id AS key, mail AS email, name, split_part(name, '' '', 1) AS first_name, phone, created AS created_at FROM customer') \g /dev/null
@@ -37,10 +37,37 @@ SELECT is((SELECT email FROM ecauto_data.seen_customer WHERE key = '2'), 'c2@sho
 INSERT INTO ecauto_data.customer_stale VALUES ('1', NULL, NULL);
 SELECT ecauto.tick() \g /dev/null
 SELECT set_eq('SELECT orders_count, spent_total, refunded_total, last_order_at FROM ecauto.customer_facts(ARRAY[''1''])', 'TABLE before', 'also when they are computed again');
+
+-- ---- the shop has him still ----
+SELECT ecauto.resync() \g /dev/null
+SELECT ecauto.tick() \g /dev/null
+SELECT results_eq('SELECT f.* FROM known, ecauto.find_personal_data(known.v) f', $$ VALUES ('seen_customer', 'name', 1::bigint) $$, 'everything is read again: he is not');
+UPDATE customer SET mail = 'Ann.Lee+1@shop.example', name = 'Ann "Q" Lee', created = '2026-01-03' WHERE id = 1;
+UPDATE orders SET paid = total WHERE mail LIKE 'ann.%' OR customer_id = 1;
+UPDATE cart SET touched = '2026-06-03' WHERE id = 1;
+UPDATE customer SET phone = '+48 (600) 1*2' WHERE id = 1;
+SELECT ecauto.tick() \g /dev/null
+SELECT results_eq('SELECT f.* FROM known, ecauto.find_personal_data(known.v) f', $$ VALUES ('seen_customer', 'name', 1::bigint) $$, 'all of it changes: he is not learnt of again');
+SELECT set_eq('SELECT orders_count, spent_total, refunded_total, last_order_at FROM ecauto.customer_facts(ARRAY[''1''])', 'TABLE before', 'what he ordered as a guest stays his');
+SELECT is((SELECT created_at FROM ecauto_data.seen_customer WHERE key = '1'), '2026-01-03'::timestamptz, 'what tells nobody who he is is read');
+SELECT isnt_empty($$ SELECT FROM ecauto.events(kind => 'order.paid') WHERE key = '12' AND customer = '1' AND new ->> 'email' IS NULL $$, 'his orders go on without address');
+SELECT is_empty($$ SELECT * FROM ecauto.erase_customer('1') $$, 'still nothing to do');
+-- what he does afterwards is new
+SET LOCAL ecauto.clock = '2027-01-01 00:00+00';
+INSERT INTO orders (id, customer_id, mail, total, placed) VALUES (31, 1, 'ann.lee+1@shop.example', 7, '2026-12-31 12:00+00');
+SELECT ecauto.tick() \g /dev/null
+SELECT is((SELECT email FROM ecauto_data.seen_order WHERE key = '31'), 'ann.lee+1@shop.example', 'an order after that has its address, as its mails need');
+SELECT is((SELECT email FROM ecauto_data.seen_customer WHERE key = '1'), NULL, 'his row does not');
+SELECT isnt_empty($$ SELECT * FROM ecauto.erase_customer('1') $$, 'which can be erased as well');
+SELECT results_eq('SELECT f.* FROM known, ecauto.find_personal_data(known.v) f', $$ VALUES ('seen_customer', 'name', 1::bigint) $$, 'gone again');
+RESET ecauto.clock;
+
 INSERT INTO orders (id, customer_id, mail, total, placed) VALUES (21, NULL, 'only.guest@shop.example', 9, '2026-06-01');
 SELECT ecauto.tick() \g /dev/null
 SELECT isnt_empty($$ SELECT * FROM ecauto.erase_customer('only.guest@shop.example') $$, 'a guest whose key is his address');
 SELECT is_empty($$ SELECT * FROM ecauto.find_personal_data(ARRAY['only.guest@shop.example']) $$, 'is found nowhere');
+UPDATE orders SET paid = 9 WHERE id = 21;
+SELECT ecauto.tick() \g /dev/null
 SELECT is((SELECT string_agg(orders_count || ':' || spent_total, ' ') FROM ecauto.customer_facts() WHERE key LIKE 'erased-%'), '1:9', 'his figures stay under another key');
 SELECT * FROM finish();
 ROLLBACK;
