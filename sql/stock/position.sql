@@ -61,6 +61,25 @@ COMMENT ON FUNCTION ecauto.drop_stock_alert(text) IS
 'removes the stock alert of a sku, or (NULL) that of all others; false if there was none; for operators';
 REVOKE ALL ON FUNCTION ecauto.drop_stock_alert(text) FROM PUBLIC;
 
+CREATE OR REPLACE FUNCTION ecauto.set_location_share(location text, share float8)
+RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF location IS NULL OR share < 0 OR share > 1 THEN
+		RAISE EXCEPTION 'a location must have a key, and a share from 0 to 1'
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = format('Location %s, share %s.', coalesce(location, 'null'), coalesce(share::text, 'null'));
+	END IF;
+	DELETE FROM ecauto_data.location_share l WHERE l.location = set_location_share.location;
+	INSERT INTO ecauto_data.location_share (location, share) SELECT location, share WHERE share IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION ecauto.set_location_share(text, float8) IS
+'says which part of demand a location (key) serves, for the velocity and days of cover of ecauto.stock_position() there: orders do not tell; NULL: unknown again; for operators';
+REVOKE ALL ON FUNCTION ecauto.set_location_share(text, float8) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION ecauto.stock_position(skus text[] DEFAULT NULL, horizon interval DEFAULT '30 days')
 RETURNS TABLE (
 	sku text, location text, on_hand numeric, reserved numeric, available numeric, incoming numeric, next_due timestamptz,
@@ -84,24 +103,27 @@ WITH live AS MATERIALIZED (
 	FROM live l FULL JOIN due d ON d.sku = l.sku COLLATE "C" AND d.location = l.location COLLATE "C"
 ), total AS (
 	SELECT h.sku, CASE WHEN grouping(h.location) = 0 THEN h.location END AS location,
-		sum(h.on_hand) AS on_hand, sum(h.reserved) AS reserved, sum(h.incoming) AS incoming, min(h.due_at) AS due_at
-	FROM here h
+		sum(h.on_hand) AS on_hand, sum(h.reserved) AS reserved, sum(h.incoming) AS incoming, min(h.due_at) AS due_at,
+		sum(h.share) AS share
+	FROM (SELECT h.*, CASE WHEN count(*) OVER (PARTITION BY h.sku) = 1 THEN 1 ELSE p.share END AS share
+		FROM here h LEFT JOIN ecauto_data.location_share p ON p.location = h.location COLLATE "C") h
 	GROUP BY GROUPING SETS ((h.sku, h.location), (h.sku))
 ), out_days AS (
 	SELECT g.sku, count(*) AS days
 	FROM ecauto.demand_gaps($1, ecauto.today() - 90, ecauto.today() - 1) g WHERE g.reason = 'out of stock' GROUP BY 1
 )
 SELECT t.sku, t.location, t.on_hand, t.reserved, t.on_hand - t.reserved, t.incoming, t.due_at,
-	v.daily, CASE WHEN v.daily > 0 THEN greatest(0, (t.on_hand - t.reserved)::float8) / v.daily END,
+	d.daily, CASE WHEN d.daily > 0 THEN greatest(0, (t.on_hand - t.reserved)::float8) / d.daily END,
 	o.since, CASE WHEN t.location IS NULL THEN coalesce(x.days, 0) END
 FROM total t
-LEFT JOIN ecauto_data.sku_forecast v ON v.sku = t.sku COLLATE "C" AND t.location IS NULL
+LEFT JOIN ecauto_data.sku_forecast v ON v.sku = t.sku COLLATE "C"
+CROSS JOIN LATERAL (SELECT CASE WHEN t.location IS NULL THEN v.daily ELSE v.daily * t.share END AS daily) d
 LEFT JOIN ecauto_data.stock_out o ON o.sku = t.sku COLLATE "C" AND o.until IS NULL AND t.location IS NULL
 LEFT JOIN out_days x ON x.sku = t.sku COLLATE "C"
 ORDER BY t.sku, t.location NULLS FIRST
 $$;
 COMMENT ON FUNCTION ecauto.stock_position(text[], interval) IS
-'stock of skus (keys; NULL: all) as the shop has it now, in all (location NULL) and at each location: available = on_hand - reserved; incoming: what the shop says and purchase orders due within the horizon; in all also velocity (units a day, by the last forecast; NULL: none), days_of_cover (NULL: unknown or without end), out_since (NULL: in stock) and days out of stock of the last 90; for operators';
+'stock of skus (keys; NULL: all) as the shop has it now, in all (location NULL) and at each location: available = on_hand - reserved; incoming: what the shop says and purchase orders due within the horizon; velocity (units a day, by the last forecast; NULL: none; at one of several locations the part of ecauto.set_location_share(), NULL without it) and days_of_cover (NULL: unknown or without end); in all also out_since (NULL: in stock) and days out of stock of the last 90; for operators';
 REVOKE ALL ON FUNCTION ecauto.stock_position(text[], interval) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.set_badge(name text, kind text, threshold numeric)

@@ -269,7 +269,8 @@ BEGIN
 		coalesce(own.method, 'borrowed'), coalesce(own.class, 'none'), own.error,
 		concat_ws(', ', CASE WHEN own.bucket_days = 7 THEN 'by week' WHEN own.bucket_days = 1 THEN 'by day' END,
 			'own demand of ' || own.observed_days || ' days', 'borrowed from its ' || CASE WHEN lent IS NOT NULL THEN lender END,
-			CASE WHEN season IS NOT NULL THEN 'season of the year' END)
+			CASE WHEN season IS NOT NULL THEN 'season of the year'
+				WHEN own.observed_days >= 300 THEN 'season of the year unknown: it takes two years, or set_season()' END)
 	FROM (SELECT u.place, greatest(u.value, 0) AS value,
 			-- of one day, growing with the square of its season; what is borrowed is a guess, as if sales came by chance
 			coalesce(own.sd * own.sd / own.bucket_days, u.value)
@@ -358,7 +359,8 @@ BEGIN
 		f.season1, f.season2, f.growth, f.out_days,
 		concat_ws('; ',
 			format('%s sold from %s to %s', trim_scale(f.season1), (SELECT s.a1 FROM span s), (SELECT s.b1 FROM span s)),
-			format('%s in the season before', trim_scale(f.season2)),
+			CASE WHEN f.since <= (SELECT s.b2 FROM span s) THEN format('%s in the season before', trim_scale(f.season2))
+				ELSE 'not there in the season before: of its own it cannot tell growth' END,
 			format('growth %s%% a year', round((f.growth - 1)::numeric * 100)),
 			CASE WHEN f.out_days > 0 THEN format('out of stock on %s days of that season', f.out_days) END,
 			CASE WHEN f.usual_units > 0 THEN format('%s times as much as outside of the season', round((f.will / f.usual_units)::numeric, 1)) END)

@@ -103,6 +103,13 @@ CREATE INDEX stock_incoming_sku_idx ON ecauto_data.stock_incoming (sku, due_at);
 COMMENT ON TABLE ecauto_data.stock_incoming IS
 	'units under way to us: lines of purchase orders that are open, with the time they are due; reference: of the purchase order';
 
+CREATE TABLE ecauto_data.location_share (
+	location text COLLATE "C" PRIMARY KEY,
+	share float8 NOT NULL CHECK (share >= 0 AND share <= 1)
+);
+COMMENT ON TABLE ecauto_data.location_share IS
+	'the part of demand that each location serves, since orders do not tell; written by ecauto.set_location_share()';
+
 CREATE TABLE ecauto_data.stock_alert (
 	sku text COLLATE "C" PRIMARY KEY,
 	units numeric CHECK (units >= 0),

@@ -59,6 +59,7 @@ LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE WHEN w.sku IS NULL THEN 'no longer on the waiting list'
+	WHEN EXISTS (SELECT FROM ecauto.availability(ARRAY[w.sku::text]) a WHERE a.state = 'inactive') THEN 'no longer on sale'
 	WHEN coalesce(s.sellable, 0) - t.safety <= 0 THEN format('sold out again: %s can be sold, %s are kept', trim_scale(coalesce(s.sellable, 0)), trim_scale(t.safety)) END
 FROM ecauto_data.waiting_setting t
 LEFT JOIN ecauto_data.waiting w ON w.message_id = $1
@@ -98,12 +99,18 @@ BEGIN
 				SELECT k.sku, k.sellable AS was, k.next_at, coalesce(s.sellable, 0) - setting.safety AS sellable
 				FROM ecauto_data.waiting_sku k LEFT JOIN ecauto.sellable(keys) s ON s.sku = k.sku COLLATE "default"
 				WHERE k.sku = ANY (keys)
-			), wave AS (
+			), due AS MATERIALIZED (
 				SELECT l.sku FROM live l WHERE l.sellable > 0 AND (l.was <= 0 OR l.next_at <= now_at)
+			), off AS MATERIALIZED (
+				-- there, but not on sale: as if it were not
+				SELECT a.sku FROM (SELECT array_agg(d.sku::text) AS skus FROM due d HAVING count(*) > 0) x
+				CROSS JOIN LATERAL ecauto.availability(x.skus) a WHERE a.state = 'inactive'
+			), wave AS (
+				SELECT d.sku FROM due d WHERE d.sku NOT IN (SELECT o.sku COLLATE "C" FROM off o)
 			), kept AS (
-				UPDATE ecauto_data.waiting_sku k SET sellable = l.sellable, next_at = CASE
-					WHEN l.sellable <= 0 THEN NULL WHEN v.sku IS NOT NULL THEN now_at + setting.pause ELSE k.next_at END
-				FROM live l LEFT JOIN wave v ON v.sku = l.sku
+				UPDATE ecauto_data.waiting_sku k SET sellable = CASE WHEN o.sku IS NULL THEN l.sellable ELSE 0 END, next_at = CASE
+					WHEN l.sellable <= 0 OR o.sku IS NOT NULL THEN NULL WHEN v.sku IS NOT NULL THEN now_at + setting.pause ELSE k.next_at END
+				FROM live l LEFT JOIN wave v ON v.sku = l.sku LEFT JOIN off o ON o.sku = l.sku COLLATE "default"
 				WHERE k.sku = l.sku
 			)
 			SELECT w.id, w.sku, w.email, w.locale, w.at, k.title

@@ -1,7 +1,7 @@
 -- Position as the shop has it now, alerts once a crossing, badges by rows and clock; scarves lead in August.
 BEGIN;
 \ir shop.psql
-SELECT plan(56);
+SELECT plan(61);
 SET LOCAL ecauto.clock = '2026-03-31 12:00+02';
 
 INSERT INTO product VALUES ('P', 'Cup', true, 'cups', '2020-01-01'), ('N', 'New cup', true, 'cups', '2026-03-20'), ('OLD', 'Old cup', false, 'cups', '2020-01-01');
@@ -29,6 +29,16 @@ SELECT results_eq($$ SELECT location, on_hand, reserved, available, incoming FRO
 	$$ VALUES (NULL, 80::numeric, 10::numeric, 70::numeric, 0::numeric), ('main', 60, 10, 50, 0), ('shop', 20, 0, 20, 0) $$, 'in all, and at each location');
 SELECT results_eq($$ SELECT round(velocity::numeric, 3), round(days_of_cover::numeric, 2), stock_out_days, out_since FROM ecauto.stock_position('{A}') WHERE location IS NULL $$,
 	$$ VALUES (10.000, 7.00, 0::bigint, NULL::timestamptz) $$, 'velocity and days of cover');
+SELECT results_eq($$ SELECT location, velocity, days_of_cover FROM ecauto.stock_position('{A}') WHERE location IS NOT NULL $$,
+	$$ VALUES ('main', NULL::float8, NULL::float8), ('shop', NULL, NULL) $$, 'of two locations, nobody knows which serves');
+SELECT ecauto.set_location_share('main', 0.8), ecauto.set_location_share('shop', 0.2) \g /dev/null
+SELECT results_eq($$ SELECT location, round(velocity::numeric, 3), round(days_of_cover::numeric, 2) FROM ecauto.stock_position('{A}') WHERE location IS NOT NULL $$,
+	$$ VALUES ('main', 8.000, 6.25), ('shop', 2.000, 10.00) $$, 'until somebody says which part each does');
+SELECT ecauto.set_location_share('shop', NULL) \g /dev/null
+SELECT is((SELECT velocity FROM ecauto.stock_position('{A}') WHERE location = 'shop'), NULL, 'and unsays it');
+SELECT ecauto.set_location_share('main', NULL) \g /dev/null
+SELECT throws_ok($$ SELECT ecauto.set_location_share('main', 1.5) $$, '22023', 'a location must have a key, and a share from 0 to 1', 'more than all');
+SELECT throws_ok($$ SELECT ecauto.set_location_share('main', 'NaN') $$, '22023', NULL, 'NaN');
 SELECT results_eq($$ SELECT velocity, days_of_cover FROM ecauto.stock_position('{B}') WHERE location IS NULL $$, $$ VALUES (NULL::float8, NULL::float8) $$, 'unknown where nothing was sold');
 SELECT is((SELECT count(DISTINCT sku) FROM ecauto.stock_position()), 4::bigint, 'of all skus');
 SELECT is((SELECT count(*) FROM ecauto.stock_position('{nobody}')), 0::bigint, 'of none');

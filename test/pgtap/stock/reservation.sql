@@ -1,7 +1,7 @@
 -- Units set aside: never more than there are, and only for a time.
 BEGIN;
 \ir shop.psql
-SELECT plan(24);
+SELECT plan(31);
 SET LOCAL ecauto.clock = '2026-04-30 10:00+02';
 INSERT INTO product VALUES ('P', 'Cup');
 INSERT INTO variant VALUES ('A', 'P', 'Cup, blue', true), ('N', 'P', 'Voucher', false), ('Z', 'P', 'Cup, none', true);
@@ -38,5 +38,20 @@ SELECT ok(ecauto.reserve('N', 1000) > 0, 'what is not counted is never short');
 SELECT throws_ok($$ SELECT ecauto.reserve('A', 0) $$, '22023', NULL, 'nothing');
 SELECT throws_ok($$ SELECT ecauto.reserve('A', 1, keep => '-1 second') $$, '22023', NULL, 'no time');
 SELECT throws_ok($$ SELECT ecauto.reserve('nothing') $$, 'P0002', NULL, 'unknown sku');
+-- ---- what is undone was never reserved; what is released is free at once ----
+UPDATE stock SET qty = CASE place WHEN 'main' THEN 8 ELSE 4 END, held = CASE place WHEN 'main' THEN 2 ELSE 0 END WHERE variant_id = 'A';
+SAVEPOINT before;
+SELECT ok(ecauto.reserve('A', 10, 'cart 9') > 0, 'all of them');
+SELECT is((SELECT sellable FROM ecauto.sellable('{A}')), 0::numeric, 'none are left');
+ROLLBACK TO before;
+SELECT is((SELECT sellable FROM ecauto.sellable('{A}')), 10::numeric, 'rolled back to a savepoint: all are');
+SELECT ecauto.reserve('A', 10, 'cart 9', '1 minute') AS ninth \gset
+SAVEPOINT before;
+SELECT ok(ecauto.release(:ninth), 'released');
+ROLLBACK TO before;
+SELECT is(ecauto.reserve('A', 1, 'cart 10'), NULL, 'a release that is rolled back frees nothing');
+SET LOCAL ecauto.clock = '2026-04-30 10:11:00.002+02';
+SELECT ok(NOT ecauto.release(:ninth), 'released after it expired: too late to count');
+SELECT ok(NOT ecauto.commit_reservation(:ninth), 'nor can it be sold');
 SELECT finish();
 ROLLBACK;

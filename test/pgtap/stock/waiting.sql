@@ -1,7 +1,7 @@
 -- The waiting list: the oldest first, as many as there are units for, and nobody for what is gone again.
 BEGIN;
 \ir shop.psql
-SELECT plan(20);
+SELECT plan(24);
 SET LOCAL ecauto.clock = '2026-04-30 10:00+02';
 INSERT INTO product VALUES ('P', 'Cup');
 INSERT INTO variant VALUES ('A', 'P', 'Cup, blue', true), ('B', 'P', 'Cup, red', true);
@@ -56,6 +56,17 @@ SELECT is(told(), 'three@shop.example four@shop.example', 'not before a day is o
 SET LOCAL ecauto.clock = '2026-05-01 10:01+02';
 SELECT ecauto.tick() \g /dev/null
 SELECT is(told(), 'three@shop.example four@shop.example five@shop.example six@shop.example', 'then the next two, as there still is one');
+-- ---- what is there but not on sale ----
+SELECT ecauto.join_waiting('B', 'nine@shop.example') \g /dev/null
+UPDATE product SET on_sale = false;
+UPDATE stock SET qty = 9 WHERE variant_id = 'B';
+SELECT ecauto.tick() \g /dev/null
+SELECT ok(told() NOT LIKE '%nine%', 'nobody is told of what is not on sale');
+SELECT is((SELECT ecauto.waiting_unwanted(message_id) FROM ecauto_data.waiting WHERE email = 'five@shop.example'), 'no longer on sale', 'nor by a mail that waits to leave');
+UPDATE product SET on_sale = true;
+SELECT ecauto.tick() \g /dev/null
+SELECT ok(told() LIKE '%nine%', 'until it is');
+SELECT is((SELECT ecauto.waiting_unwanted(message_id) FROM ecauto_data.waiting WHERE email = 'five@shop.example'), NULL, 'and then the other mail may leave');
 SELECT ok(ecauto.leave_waiting('A', 'seven@shop.example'), 'somebody leaves');
 SELECT ok(NOT ecauto.leave_waiting('A', 'seven@shop.example'), 'once');
 SELECT throws_ok($$ SELECT ecauto.join_waiting('A', 'nobody') $$, '22023', 'mail address "nobody" is not valid', 'no address');
