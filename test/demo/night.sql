@@ -1,10 +1,11 @@
 -- What happens every night from now on, by pg_cron.
 CREATE EXTENSION pg_cron;
-SELECT EXISTS (SELECT FROM pg_proc WHERE pronamespace = 'ecauto'::regnamespace AND proname = 'schedule_defaults') AS scheduled \gset
-\if :scheduled
 \echo '  SELECT * FROM ecauto.schedule_defaults();'
-SELECT job, to_char(runs_at, 'HH24:MI') AS "every night at", timezone, to_char(next_at, 'DD Mon HH24:MI') AS next FROM ecauto.schedule_defaults() ORDER BY runs_at, job;
-\else
-SELECT cron.schedule('ecauto nightly', '10 3 * * *', 'SELECT ecauto.refresh_demand(); SELECT ecauto.forecast_all(); SELECT * FROM ecauto.plan_replenishment()') \g /dev/null
-SELECT jobname AS job, schedule, command FROM cron.job;
-\endif
+\echo
+CREATE TEMP TABLE scheduled AS SELECT * FROM ecauto.schedule_defaults();
+SELECT j.job, to_char(j.runs_at, 'HH24:MI') AS "every night at", j.timezone, to_char(j.next_at AT TIME ZONE j.timezone, 'DD Mon HH24:MI') AS next,
+	c.schedule AS "pg_cron asks at"
+FROM scheduled j LEFT JOIN cron.job c ON c.command LIKE '%' || quote_literal(j.job) || '%' ORDER BY j.runs_at;
+\echo 'One of them now, whatever the hour. ecauto.run_job(''replenishment''):'
+SELECT ecauto.run_job('replenishment') \g /dev/null
+SELECT job, state, round(extract(epoch FROM took), 1) AS seconds, result FROM ecauto.schedule_status() WHERE job = 'replenishment';
