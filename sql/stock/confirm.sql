@@ -17,6 +17,7 @@ DECLARE
 	answered boolean;
 	comes numeric;
 BEGIN
+	PERFORM ecauto.purchase_lock();
 	SELECT * INTO p FROM ecauto_data.purchase_order o WHERE o.id = confirm_purchase_order.id FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'purchase order % does not exist', coalesce(id::text, 'null') USING ERRCODE = 'no_data_found';

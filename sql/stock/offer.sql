@@ -181,7 +181,7 @@ $$;
 COMMENT ON FUNCTION ecauto.exchange_rate(text, text, date) IS
 'what one unit of currency is worth in quote, by the last rates of ecauto.set_fx_rate() up to a day (NULL: today), straight, the other way round, or through one more currency; NULL if it is not known';
 
-CREATE OR REPLACE FUNCTION ecauto.offer_quantities(skus text[], qtys numeric[], day date DEFAULT NULL)
+CREATE OR REPLACE FUNCTION ecauto.offer_quantities(skus text[], qtys numeric[], day date DEFAULT NULL, suppliers text[] DEFAULT NULL)
 RETURNS TABLE (place bigint, sku text, supplier text, qty numeric, price numeric, problem text)
 LANGUAGE sql STABLE ROWS 1000
 SET search_path = pg_catalog, pg_temp
@@ -196,8 +196,8 @@ SELECT n.place, o.sku, o.supplier, q.qty, p.price,
 			|| CASE WHEN q.qty > n.need THEN ', ' || trim_scale(q.qty) || ' needed for least quantity and pack' ELSE '' END
 	END
 FROM (SELECT coalesce($3, ecauto.today()) AS day) t
-CROSS JOIN unnest($1, $2) WITH ORDINALITY n (sku, need, place)
-JOIN ecauto_data.offer o ON o.sku = n.sku COLLATE "C"
+CROSS JOIN unnest($1, $2, $4) WITH ORDINALITY n (sku, need, supplier, place)
+JOIN ecauto_data.offer o ON o.sku = n.sku COLLATE "C" AND (n.supplier IS NULL OR o.supplier = n.supplier)
 JOIN ecauto_data.supplier s ON s.supplier = o.supplier
 CROSS JOIN LATERAL (SELECT ceil(greatest(n.need, o.moq, o.breaks[1]) / o.pack) * o.pack AS qty) b
 CROSS JOIN LATERAL (
@@ -212,9 +212,9 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
 	SELECT u.price FROM unnest(o.breaks, o.prices) u (step, price) WHERE u.step <= q.qty ORDER BY u.step DESC LIMIT 1) p
 $$;
-COMMENT ON FUNCTION ecauto.offer_quantities(text[], numeric[], date) IS
-'for each sku (key) and needed quantity, by its place in the arrays: quantities in which each supplier sells it that cover the need, in whole packs: the least one, those from which a lower price holds, and those from which there is no freight, if what is added costs less than the freight; price a unit in the supplier''s currency; problem: why it cannot be had (NULL: it can); for operators';
-REVOKE ALL ON FUNCTION ecauto.offer_quantities(text[], numeric[], date) FROM PUBLIC;
+COMMENT ON FUNCTION ecauto.offer_quantities(text[], numeric[], date, text[]) IS
+'for each sku (key) and needed quantity, by its place in the arrays: quantities in which each supplier (or that of the same place in suppliers) sells it that cover the need, in whole packs: the least one, those from which a lower price holds, and those from which there is no freight, if what is added costs less than the freight; price a unit in the supplier''s currency; problem: why it cannot be had (NULL: it can); for operators';
+REVOKE ALL ON FUNCTION ecauto.offer_quantities(text[], numeric[], date, text[]) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.best_offer(sku text, qty numeric, quote text DEFAULT NULL, as_of timestamptz DEFAULT NULL)
 RETURNS TABLE (

@@ -56,6 +56,7 @@ DECLARE
 	mail record;
 	message bigint;
 BEGIN
+	PERFORM ecauto.purchase_lock();
 	SELECT * INTO p FROM ecauto_data.purchase_order o WHERE o.id = approve_purchase_order.id FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'purchase order % does not exist', coalesce(id::text, 'null')
@@ -131,6 +132,7 @@ DECLARE
 	places text[];
 	total numeric;
 BEGIN
+	PERFORM ecauto.purchase_lock();
 	SELECT * INTO p FROM ecauto_data.purchase_order o WHERE o.id = receive_purchase_order.id FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'purchase order % does not exist', coalesce(id::text, 'null') USING ERRCODE = 'no_data_found';
@@ -201,6 +203,7 @@ AS $$
 DECLARE
 	p ecauto_data.purchase_order;
 BEGIN
+	PERFORM ecauto.purchase_lock();
 	SELECT * INTO p FROM ecauto_data.purchase_order o
 	WHERE o.id = cancel_purchase_order.id AND o.state IN ('proposed', 'held', 'sent', 'confirmed') FOR UPDATE;
 	IF NOT FOUND THEN

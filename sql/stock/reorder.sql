@@ -7,6 +7,13 @@ LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.forecast_sum(float8[], float8, integer, float8) IS
 'units of so many days (the last may be a fraction) of a forecast by day, from place "first" (from 0) on; days outside of it have daily units';
 
+CREATE OR REPLACE FUNCTION ecauto.lead_units(periods integer[], units float8[], lead float8)
+RETURNS float8
+AS 'MODULE_PATHNAME', 'ecauto_lead_units'
+LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ecauto.lead_units(integer[], float8[], float8) IS
+'units of a lead time, of which units[i] are those of periods[i] whole periods, as ecauto.demand_quantile() interpolates between whole ones; NULL if one that is needed is not there';
+
 CREATE OR REPLACE FUNCTION ecauto.reorder_point(
 	mean float8, sd float8, days float8, level float8 DEFAULT 0.95, lead_sd float8 DEFAULT 0, rare boolean DEFAULT false)
 RETURNS float8
@@ -75,11 +82,71 @@ $$;
 COMMENT ON FUNCTION ecauto.supplier_lateness() IS
 'how late the last 20 orders to each supplier were complete, in days after they were due (negative: early): mean, standard deviation, share of those on time; no row for one that has delivered nothing';
 
+CREATE OR REPLACE FUNCTION ecauto.supplier_leads(as_of timestamptz DEFAULT NULL)
+RETURNS TABLE (supplier text, lead_days integer, arrives date, days float8, late_sd float8)
+LANGUAGE sql STABLE ROWS 20
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT x.supplier, x.lead_days, d.arrives, d.arrives - t.day + CASE WHEN m.deliveries >= 3 THEN greatest(0, m.late_mean) ELSE 0 END,
+	CASE WHEN m.deliveries >= 3 THEN m.late_sd ELSE 0 END
+FROM (SELECT ecauto.today($1) AS day) t
+CROSS JOIN (SELECT DISTINCT o.supplier, coalesce(o.lead_days, s.lead_days) AS lead_days
+	FROM ecauto_data.offer o JOIN ecauto_data.supplier s ON s.supplier = o.supplier WHERE s.active) x
+CROSS JOIN LATERAL (SELECT ecauto.supplier_due(x.supplier, t.day, x.lead_days) AS arrives) d
+LEFT JOIN ecauto.supplier_lateness() m ON m.supplier = x.supplier
+$$;
+COMMENT ON FUNCTION ecauto.supplier_leads(timestamptz) IS
+'for each active supplier and each lead time (working days) of its offers: the day on which an order of the day of as_of (NULL: now) arrives, and in calendar days how long that is with mean lateness, and the standard deviation of lateness; late are suppliers with three deliveries or more';
+
+CREATE OR REPLACE FUNCTION ecauto.refresh_lead_units(as_of timestamptz DEFAULT NULL)
+RETURNS bigint
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH lead AS MATERIALIZED (
+	SELECT * FROM ecauto.supplier_leads($1)
+), want AS MATERIALIZED (
+	SELECT w.sku, w.as_of, w.bucket_days, w.service_level, array_agg(DISTINCT k.periods) AS periods
+	FROM (
+		SELECT f.sku, f.as_of, f.bucket_days, p.service_level,
+			CASE WHEN f.lead_level = p.service_level THEN f.lead_periods ELSE '{}' END AS known,
+			ARRAY[floor((l.days + p.review_days) / f.bucket_days)::integer, ceil((l.days + p.review_days) / f.bucket_days)::integer] AS periods
+		FROM ecauto_data.offer o
+		JOIN ecauto_data.supplier s ON s.supplier = o.supplier
+		JOIN lead l ON l.supplier = o.supplier AND l.lead_days = coalesce(o.lead_days, s.lead_days)
+		JOIN ecauto_data.sku_forecast f ON f.sku = o.sku
+		LEFT JOIN ecauto_data.replenishment r ON r.sku = o.sku
+		JOIN ecauto_data.replenishment p ON p.sku = coalesce(r.sku, '')
+		WHERE f.class IN ('intermittent', 'lumpy') AND f.borrowed_from IS NULL AND f.observations > 1
+			AND NOT p.off AND p.minimum IS NULL AND l.days + p.review_days > 0) w
+	CROSS JOIN LATERAL unnest(w.known || w.periods) k (periods)
+	WHERE NOT w.known @> w.periods
+	GROUP BY 1, 2, 3, 4
+), series AS MATERIALIZED (
+	-- of many skus it is quicker to read all demand than to look for each in it
+	SELECT d.sku, a.as_of, d.series
+	FROM (SELECT w.as_of, array_agg(w.sku) AS skus FROM want w GROUP BY 1) a
+	CROSS JOIN LATERAL ecauto.demand_daily(CASE WHEN cardinality(a.skus) <= 1000 THEN a.skus END, a.as_of) d
+), written AS (
+	UPDATE ecauto_data.sku_forecast f SET lead_level = w.service_level, lead_periods = w.periods, lead_units = ARRAY(
+		SELECT ecauto.demand_quantile(b.series, k.periods, w.service_level) FROM unnest(w.periods) WITH ORDINALITY k (periods, place) ORDER BY k.place)
+	FROM want w
+	LEFT JOIN series e ON e.sku = w.sku COLLATE "default" AND e.as_of = w.as_of
+	CROSS JOIN LATERAL (SELECT CASE WHEN w.bucket_days = 1 THEN e.series ELSE ecauto.demand_bucket(e.series, w.bucket_days) END AS series) b
+	WHERE f.sku = w.sku
+	RETURNING 1
+)
+SELECT count(*) FROM written
+$$;
+COMMENT ON FUNCTION ecauto.refresh_lead_units(timestamptz) IS
+'computes, of skus whose demand is rare, what the lead times of their offers as of a day (NULL: today) need of the distribution of demand, unless it is known since the forecast was made, and returns of how many skus; ecauto.forecast_all() and ecauto.plan_replenishment() do it; for operators';
+REVOKE ALL ON FUNCTION ecauto.refresh_lead_units(timestamptz) FROM PUBLIC;
+
 CREATE OR REPLACE FUNCTION ecauto.replenishment_need(as_of timestamptz DEFAULT NULL)
 RETURNS TABLE (
 	sku text, supplier text, arrives date, protection float8, available numeric, incoming numeric, daily float8, demand float8,
 	service_level float8, reorder_point numeric, order_up_to numeric, method text)
-LANGUAGE sql VOLATILE ROWS 1000
+LANGUAGE sql VOLATILE ROWS 10000
 SET search_path = pg_catalog, pg_temp
 AS $$
 WITH t AS MATERIALIZED (
@@ -87,71 +154,88 @@ WITH t AS MATERIALIZED (
 		ARRAY(SELECT 'PO-' || p.id FROM ecauto_data.purchase_order p
 			WHERE p.state IN ('sent', 'confirmed') AND ecauto.today(p.ordered_at) >= ecauto.today($1)) AS fresh
 ), lead AS MATERIALIZED (
-	SELECT x.supplier, x.lead_days, ecauto.supplier_due(x.supplier, t.day, x.lead_days) AS arrives,
-		CASE WHEN m.deliveries >= 3 THEN greatest(0, m.late_mean) ELSE 0 END AS late,
-		CASE WHEN m.deliveries >= 3 THEN m.late_sd ELSE 0 END AS late_sd
-	FROM t CROSS JOIN (SELECT DISTINCT o.supplier, coalesce(o.lead_days, s.lead_days) AS lead_days
-		FROM ecauto_data.offer o JOIN ecauto_data.supplier s ON s.supplier = o.supplier WHERE s.active) x
-	LEFT JOIN ecauto.supplier_lateness() m ON m.supplier = x.supplier
+	SELECT * FROM ecauto.supplier_leads($1)
 ), shelf AS MATERIALIZED (
-	SELECT r.key AS sku, sum(r.on_hand - r.reserved) AS available, sum(coalesce(r.incoming, 0)) AS incoming
+	SELECT r.key COLLATE "C" AS sku, sum(r.on_hand - r.reserved) AS available, sum(coalesce(r.incoming, 0)) AS incoming
 	FROM ecauto.role_rows('stock') AS r (key text, on_hand numeric, reserved numeric, incoming numeric) GROUP BY 1
-), item AS MATERIALIZED (
-	SELECT s.key AS sku, p.service_level, p.review_days, p.cover_days, p.minimum, p.maximum, p.order_cost, p.holding_cost,
-		coalesce(f.daily, 0) AS daily, coalesce(f.mean, '{}') AS mean, t.day - coalesce(f.as_of, t.day) AS place,
-		coalesce(f.sd / sqrt(f.bucket_days), sqrt(f.daily), 0) AS sd, coalesce(f.bucket_days, 1) AS bucket_days,
-		coalesce(f.class IN ('intermittent', 'lumpy'), false) AS rare, f.borrowed_from IS NULL AND f.observations > 1 AS own,
-		coalesce(h.available, 0) AS available, coalesce(h.incoming, 0) AS incoming
-	FROM t CROSS JOIN ecauto_data.seen_sku s
-	LEFT JOIN ecauto_data.replenishment r ON r.sku = s.key
-	JOIN ecauto_data.replenishment p ON p.sku = coalesce(r.sku, '')
-	LEFT JOIN ecauto_data.sku_forecast f ON f.sku = s.key
-	LEFT JOIN shelf h ON h.sku = s.key COLLATE "default"
-	WHERE s.active AND s.track_stock AND NOT p.off AND (f.sku IS NOT NULL OR p.minimum IS NOT NULL)
-), way AS MATERIALIZED (
-	SELECT i.*, o.supplier, l.arrives, l.late_sd, d.days, d.demand,
-		ecauto.reorder_point(d.demand, i.sd * sqrt(greatest(1, d.demand / nullif(d.days * i.daily, 0))), d.days,
-			i.service_level, l.late_sd, i.rare) AS point,
-		CASE WHEN i.order_cost IS NOT NULL AND i.holding_cost IS NOT NULL
-			THEN ecauto.economic_order_quantity(i.order_cost, i.holding_cost, i.daily * 365)
-			ELSE ecauto.forecast_sum(i.mean, i.daily, i.place + ceil(d.days)::integer, i.cover_days) END AS lot
-	FROM t CROSS JOIN item i
-	JOIN ecauto_data.offer o ON o.sku = i.sku COLLATE "C"
+), way AS (
+	SELECT o.sku, o.supplier, l.arrives, l.late_sd, d.days, d.demand, p.service_level, p.minimum, p.maximum, f.daily,
+		coalesce(h.available, 0) AS available, coalesce(h.incoming, 0) AS incoming, c.rare, c.units,
+		CASE WHEN p.minimum IS NOT NULL THEN p.minimum::float8
+			WHEN c.units IS NOT NULL AND l.late_sd = 0 THEN c.units
+			ELSE greatest(c.units, ecauto.reorder_point(d.demand,
+				coalesce(f.sd / sqrt(f.bucket_days), sqrt(f.daily), 0) * sqrt(greatest(1, d.demand / nullif(d.days * f.daily, 0))),
+				d.days, p.service_level, l.late_sd, coalesce(c.rare, false))) END AS point,
+		CASE WHEN p.order_cost IS NOT NULL AND p.holding_cost IS NOT NULL
+			THEN ecauto.economic_order_quantity(p.order_cost, p.holding_cost, coalesce(f.daily, 0) * 365)
+			ELSE ecauto.forecast_sum(coalesce(f.mean, '{}'), coalesce(f.daily, 0), coalesce(t.day - f.as_of, 0) + ceil(d.days)::integer, p.cover_days) END AS lot
+	FROM t CROSS JOIN ecauto_data.offer o
 	JOIN ecauto_data.supplier s ON s.supplier = o.supplier
 	JOIN lead l ON l.supplier = o.supplier AND l.lead_days = coalesce(o.lead_days, s.lead_days)
-	CROSS JOIN LATERAL (SELECT l.arrives - t.day + l.late + i.review_days AS days) x
-	CROSS JOIN LATERAL (SELECT x.days, ecauto.forecast_sum(i.mean, i.daily, i.place, x.days) AS demand) d
+	JOIN ecauto_data.seen_sku k ON k.key = o.sku AND k.active AND k.track_stock
+	LEFT JOIN ecauto_data.replenishment r ON r.sku = o.sku
+	JOIN ecauto_data.replenishment p ON p.sku = coalesce(r.sku, '') AND NOT p.off
+	LEFT JOIN ecauto_data.sku_forecast f ON f.sku = o.sku
+	LEFT JOIN shelf h ON h.sku = o.sku
+	CROSS JOIN LATERAL (SELECT l.days + p.review_days AS days,
+		ecauto.forecast_sum(coalesce(f.mean, '{}'), coalesce(f.daily, 0), coalesce(t.day - f.as_of, 0), l.days + p.review_days) AS demand) d
+	CROSS JOIN LATERAL (SELECT f.class IN ('intermittent', 'lumpy') AS rare,
+		CASE WHEN f.lead_level = p.service_level THEN ecauto.lead_units(f.lead_periods, f.lead_units, d.days / f.bucket_days) END AS units) c
+	WHERE f.sku IS NOT NULL OR p.minimum IS NOT NULL
 ), near AS MATERIALIZED (
-	-- the rest has enough whatever is done about it
-	SELECT w.* FROM way w WHERE w.sku IN (
-		SELECT n.sku FROM way n WHERE n.available <= coalesce(n.minimum, 2 * n.point + 10) + n.lot)
-), series AS MATERIALIZED (
-	-- of many skus it is quicker to read all demand than to look for each in it
-	SELECT d.sku, d.series FROM (SELECT array_agg(DISTINCT n.sku) AS skus FROM near n WHERE n.rare AND n.own AND n.minimum IS NULL HAVING count(*) > 0) a
-	CROSS JOIN LATERAL ecauto.demand_daily(CASE WHEN cardinality(a.skus) <= 100 THEN a.skus END, (SELECT t.day FROM t)) d
-	WHERE d.sku = ANY (a.skus) OR cardinality(a.skus) > 100
-), pointed AS (
-	SELECT n.*, CASE WHEN n.minimum IS NOT NULL THEN n.minimum ELSE ceil((CASE WHEN q.point IS NULL THEN n.point
-			WHEN n.late_sd > 0 THEN greatest(q.point, n.point) ELSE q.point END)::numeric - 0.000001) END AS at_point,
-		CASE WHEN n.minimum IS NOT NULL THEN 'by hand' WHEN q.point IS NOT NULL THEN 'negative binomial and past windows'
-			WHEN n.rare THEN 'negative binomial' ELSE 'normal' END AS way
-	FROM near n
-	LEFT JOIN series e ON e.sku = n.sku COLLATE "C" AND n.rare AND n.own AND n.minimum IS NULL
-	LEFT JOIN LATERAL (SELECT ecauto.demand_quantile(
-		CASE WHEN n.bucket_days = 1 THEN e.series ELSE ecauto.demand_bucket(e.series, n.bucket_days) END,
-		n.days / n.bucket_days, n.service_level) AS point WHERE e.sku IS NOT NULL) q ON true
+	SELECT w.*, coalesce(w.minimum, ceil(w.point::numeric - 0.000001)) AS at_point
+	FROM way w
+	-- the rest has enough whatever is under way
+	WHERE w.available + w.incoming < coalesce(w.maximum::float8, w.point + w.lot + 2)
 )
-SELECT p.sku, p.supplier, p.arrives, p.days, p.available, p.incoming + coalesce(c.units, 0), p.daily, p.demand,
-	p.service_level, p.at_point, coalesce(p.maximum, p.at_point + ceil(p.lot::numeric - 0.000001)), p.way
-FROM t CROSS JOIN pointed p
+SELECT n.sku, n.supplier, n.arrives, n.days, n.available, n.incoming + coalesce(c.units, 0), coalesce(n.daily, 0), n.demand,
+	n.service_level, n.at_point, coalesce(n.maximum, n.at_point + ceil(n.lot::numeric - 0.000001)),
+	CASE WHEN n.minimum IS NOT NULL THEN 'by hand' WHEN n.units IS NOT NULL THEN 'negative binomial and past windows'
+		WHEN n.rare THEN 'negative binomial' ELSE 'normal' END
+FROM t CROSS JOIN near n
 LEFT JOIN LATERAL (
 	-- what comes later does not help until then; what was ordered today is never ordered again
 	SELECT sum(i.units) AS units FROM ecauto_data.stock_incoming i
-	WHERE i.sku = p.sku COLLATE "C" AND (i.due_at < (p.arrives + 1)::timestamp AT TIME ZONE t.zone OR i.reference = ANY (t.fresh))) c ON true
+	WHERE i.sku = n.sku AND (i.due_at < (n.arrives + 1)::timestamp AT TIME ZONE t.zone OR i.reference = ANY (t.fresh))) c ON true
 $$;
 COMMENT ON FUNCTION ecauto.replenishment_need(timestamptz) IS
-'for each sku (key) that is not far from its reorder point and each supplier that offers it: the day on which an order arrives, days until the one after could (protection: lead time, mean lateness and review), available units, what comes in time (what the shop itself says, and purchase orders due by then), demand a day and over those days, reorder point and what is ordered up to; for operators';
+'for each sku (key) whose stock is not above what is ordered up to and each supplier that offers it: the day on which an order arrives, days until the one after could (protection: lead time, mean lateness and review), available units, what comes in time (what the shop itself says, and purchase orders due by then), demand a day and over those days, reorder point and what is ordered up to; for operators';
 REVOKE ALL ON FUNCTION ecauto.replenishment_need(timestamptz) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.purchase_lock()
+RETURNS void
+LANGUAGE sql VOLATILE
+SET search_path = pg_catalog, pg_temp
+AS $$
+UPDATE ecauto_data.purchase_setting SET currency = currency
+$$;
+COMMENT ON FUNCTION ecauto.purchase_lock() IS
+'lets one session at a time plan, approve, receive or cancel purchase orders, until its transaction ends; a transaction that cannot see what another one did meanwhile (REPEATABLE READ) fails with a serialization failure instead of ordering twice; for operators';
+REVOKE ALL ON FUNCTION ecauto.purchase_lock() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.cheapest_offers(
+	places bigint[], skus text[], needs numeric[], useful float8[], suppliers text[], arrives date[], day date)
+RETURNS TABLE (place bigint, units numeric, price numeric, goods numeric)
+LANGUAGE sql STABLE ROWS 1000
+SET search_path = pg_catalog, pg_temp
+AS $$
+WITH rate AS MATERIALIZED (
+	SELECT s.supplier, s.freight, s.free_freight_from, ecauto.exchange_rate(s.currency, ecauto.purchase_currency(), $7) AS rate
+	FROM ecauto_data.supplier s
+)
+SELECT DISTINCT ON (n.sku) n.place, q.qty, q.price, q.qty * q.price
+FROM unnest($1, $2, $4, $6) WITH ORDINALITY n (place, sku, useful, arrives, nth)
+JOIN ecauto.offer_quantities($2, $3, $7, $5) q ON q.place = n.nth
+JOIN rate r ON r.supplier = q.supplier COLLATE "C"
+WHERE q.problem IS NULL AND r.rate IS NOT NULL
+-- with its part of the freight of an order that has others too; what is beyond useful is worth nothing
+ORDER BY n.sku, (q.qty * q.price + r.freight * coalesce(least(1, q.qty * q.price / nullif(r.free_freight_from, 0)), 1)) * r.rate
+		/ least(q.qty, n.useful),
+	q.qty, n.arrives, q.supplier
+$$;
+COMMENT ON FUNCTION ecauto.cheapest_offers(bigint[], text[], numeric[], float8[], text[], date[], date) IS
+'of each sku (key) the way to have what is needed of it whose unit costs least; each way is a place, a sku, units needed and units that are of use, a supplier, and when that delivers; units to order, price of one and of all in the supplier''s currency; none for a sku that cannot be had; for operators';
+REVOKE ALL ON FUNCTION ecauto.cheapest_offers(bigint[], text[], numeric[], float8[], text[], date[], date) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.plan_replenishment(as_of timestamptz DEFAULT NULL)
 RETURNS TABLE (
@@ -173,51 +257,65 @@ BEGIN
 	IF NOT isfinite(plan_at) THEN
 		RAISE EXCEPTION 'time of a plan must be finite' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
-	PERFORM pg_advisory_xact_lock(25955, 61);
+	PERFORM ecauto.purchase_lock();
 	IF NOT EXISTS (SELECT FROM ecauto_data.sku_forecast f WHERE f.as_of BETWEEN first_day - 7 AND first_day)
 			AND EXISTS (SELECT FROM ecauto_data.role_seen r WHERE r.role = 'order' AND r.loaded_at IS NOT NULL) THEN
 		PERFORM ecauto.forecast_all(first_day);
 	END IF;
+	PERFORM ecauto.refresh_lead_units(as_of);
 	-- what nobody has approved is made anew
 	DELETE FROM ecauto_data.purchase_order_line l USING ecauto_data.purchase_order p
 	WHERE p.id = l.order_id AND p.state IN ('proposed', 'held');
 
 	WITH need AS MATERIALIZED (
-		SELECT n.*, n.available + n.incoming AS pos, row_number() OVER () AS place FROM ecauto.replenishment_need(as_of) n
+		-- what is more than needed is worth its price if it sells within 90 days of that, and nothing if it does not
+		SELECT n.*, n.available + n.incoming AS pos, row_number() OVER () AS place,
+			n.order_up_to - n.available - n.incoming + 90 * n.daily AS useful,
+			bool_or(n.available + n.incoming <= n.reorder_point) OVER (PARTITION BY n.sku) AS urgent
+		FROM ecauto.replenishment_need(as_of) n
 		WHERE n.order_up_to > n.available + n.incoming
-	), arrays AS (
-		SELECT array_agg(n.sku ORDER BY n.place) AS skus, array_agg(n.order_up_to - n.available - n.incoming ORDER BY n.place) AS needs FROM need n
 	), rate AS MATERIALIZED (
 		SELECT c.currency, ecauto.exchange_rate(c.currency, compared, first_day) AS rate
 		FROM (SELECT DISTINCT s.currency FROM ecauto_data.supplier s) c
 	), whole AS MATERIALIZED (
-		-- of each sku the offer whose unit costs least, with its part of the freight of an order that has others too; what
-		-- is more than needed is worth its price if it sells within 90 days of that, and nothing if it does not
-		SELECT DISTINCT ON (n.sku) n.*, q.qty AS units, q.price, q.qty * q.price AS goods, s.freight, s.free_freight_from, s.minimum_order
-		FROM arrays a
-		CROSS JOIN LATERAL ecauto.offer_quantities(a.skus, a.needs, first_day) q
-		JOIN need n ON n.place = q.place AND n.supplier = q.supplier
-		JOIN ecauto_data.supplier s ON s.supplier = q.supplier
-		JOIN rate r ON r.currency = s.currency
-		WHERE q.problem IS NULL AND r.rate IS NOT NULL
-		ORDER BY n.sku, (q.qty * q.price + s.freight * coalesce(least(1, q.qty * q.price / nullif(s.free_freight_from, 0)), 1)) * r.rate
-				/ least(q.qty, n.order_up_to - n.pos + 90 * coalesce(n.daily, 0)),
-			q.qty, n.arrives, n.supplier
+		SELECT n.*, c.units, c.price, c.goods
+		FROM (SELECT array_agg(x.place) AS places, array_agg(x.sku) AS skus, array_agg(x.order_up_to - x.pos) AS needs, array_agg(x.useful) AS useful,
+				array_agg(x.supplier) AS suppliers, array_agg(x.arrives) AS arrives
+			FROM need x WHERE x.urgent) a
+		CROSS JOIN LATERAL ecauto.cheapest_offers(a.places, a.skus, a.needs, a.useful, a.suppliers, a.arrives, first_day) c
+		JOIN need n ON n.place = c.place
 	), short AS MATERIALIZED (
 		SELECT n.* FROM need n WHERE n.pos <= n.reorder_point AND NOT EXISTS (SELECT FROM whole w WHERE w.sku = n.sku)
-	), way AS (
+	), urgent AS MATERIALIZED (
 		SELECT w.* FROM whole w
 		UNION ALL
 		-- where nobody has enough, the most that one has
-		(SELECT DISTINCT ON (n.sku) n.*, q.qty, q.price, q.qty * q.price, s.freight, s.free_freight_from, s.minimum_order
+		(SELECT DISTINCT ON (n.sku) n.*, q.qty, q.price, q.qty * q.price
 		FROM short n
 		JOIN ecauto_data.offer o ON o.supplier = n.supplier COLLATE "C" AND o.sku = n.sku COLLATE "C"
 		JOIN ecauto_data.supplier s ON s.supplier = o.supplier
 		JOIN rate r ON r.currency = s.currency AND r.rate IS NOT NULL
 		CROSS JOIN LATERAL (SELECT floor(o.stock / o.pack) * o.pack AS units) u
-		CROSS JOIN LATERAL ecauto.offer_quantities(ARRAY[n.sku], ARRAY[u.units], first_day) q
-		WHERE u.units > 0 AND q.supplier = n.supplier AND q.problem IS NULL
+		CROSS JOIN LATERAL ecauto.offer_quantities(ARRAY[n.sku], ARRAY[u.units], first_day, ARRAY[n.supplier]) q
+		WHERE u.units > 0 AND q.problem IS NULL
 		ORDER BY n.sku, q.qty DESC, q.price * r.rate, n.arrives, n.supplier)
+	), unfilled AS MATERIALIZED (
+		-- whose order what is not urgent could free of freight, or make large enough
+		SELECT s.supplier FROM urgent u JOIN ecauto_data.supplier s ON s.supplier = u.supplier
+		WHERE u.pos <= u.reorder_point
+		GROUP BY s.supplier
+		HAVING (s.freight > 0 AND s.free_freight_from > sum(u.goods)) OR s.minimum_order > sum(u.goods)
+	), way AS (
+		SELECT w.*, s.freight, s.free_freight_from, s.minimum_order
+		FROM (SELECT * FROM urgent
+			UNION ALL
+			SELECT n.*, c.units, c.price, c.goods
+			FROM (SELECT array_agg(x.place) AS places, array_agg(x.sku) AS skus, array_agg(x.order_up_to - x.pos) AS needs, array_agg(x.useful) AS useful,
+					array_agg(x.supplier) AS suppliers, array_agg(x.arrives) AS arrives
+				FROM need x WHERE NOT x.urgent AND x.sku IN (SELECT y.sku FROM need y JOIN unfilled f ON f.supplier = y.supplier COLLATE "C")) a
+			CROSS JOIN LATERAL ecauto.cheapest_offers(a.places, a.skus, a.needs, a.useful, a.suppliers, a.arrives, first_day) c
+			JOIN need n ON n.place = c.place) w
+		JOIN ecauto_data.supplier s ON s.supplier = w.supplier COLLATE "C"
 	), rest AS (
 		SELECT w.*, w.pos <= w.reorder_point AS due,
 			sum(w.goods) FILTER (WHERE w.pos <= w.reorder_point) OVER (PARTITION BY w.supplier) AS due_goods,

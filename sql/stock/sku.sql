@@ -198,13 +198,14 @@ BEGIN
 		ON CONFLICT (sku) DO UPDATE SET as_of = excluded.as_of, bucket_days = excluded.bucket_days,
 			observations = excluded.observations, method = excluded.method, class = excluded.class,
 			error = excluded.error, daily = excluded.daily, sd = excluded.sd, mean = excluded.mean,
-			borrowed_from = excluded.borrowed_from
+			borrowed_from = excluded.borrowed_from, lead_level = NULL, lead_periods = NULL, lead_units = NULL
 		RETURNING f.sku
 	), stale AS (
 		INSERT INTO ecauto_data.stock_alert_stale (sku)
 		SELECT w.sku FROM written w WHERE EXISTS (SELECT FROM ecauto_data.stock_alert a WHERE a.days IS NOT NULL)
 	)
 	SELECT count(*) INTO n FROM written;
+	PERFORM ecauto.refresh_lead_units(first_day::timestamp AT TIME ZONE ecauto.shop_timezone());
 	RETURN n;
 END
 $$;

@@ -66,7 +66,11 @@ CREATE TABLE ecauto_data.sku_forecast (
 	daily float8 NOT NULL,
 	sd float8,
 	mean float8[] NOT NULL,
-	borrowed_from text
+	borrowed_from text,
+	lead_level float8,
+	lead_periods integer[],
+	lead_units float8[],
+	CHECK (cardinality(lead_periods) = cardinality(lead_units))
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE ecauto_data.sku_forecast IS
 	'the last forecast of each sku; written by ecauto.forecast_all()';
@@ -78,6 +82,8 @@ COMMENT ON COLUMN ecauto_data.sku_forecast.sd IS 'standard deviation of the erro
 COMMENT ON COLUMN ecauto_data.sku_forecast.mean IS 'units of each of the next days';
 COMMENT ON COLUMN ecauto_data.sku_forecast.borrowed_from IS
 	'whose demand stands in for what is too new to have its own: product or category; NULL: its own';
+COMMENT ON COLUMN ecauto_data.sku_forecast.lead_units IS
+	'of rare demand: units that lead_periods[i] whole periods from as_of on do not exceed with probability lead_level; as many as offers needed so far; NULL: none; written by ecauto.refresh_lead_units()';
 
 CREATE TABLE ecauto_data.season_index (
 	category text COLLATE "C",

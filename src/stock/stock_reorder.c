@@ -28,6 +28,7 @@
 #include "stock/stock_forecast.h"
 
 PG_FUNCTION_INFO_V1(ecauto_forecast_sum);
+PG_FUNCTION_INFO_V1(ecauto_lead_units);
 PG_FUNCTION_INFO_V1(ecauto_reorder_point);
 
 /*
@@ -66,6 +67,42 @@ ecauto_forecast_sum(PG_FUNCTION_ARGS)
 		sum += part * (place >= 0 && place < n ? values[place] : daily);
 	}
 	PG_RETURN_FLOAT8(sum);
+}
+
+/*
+ * ecauto.lead_units(periods int[], units float8[], lead float8) returns float8; strict
+ *
+ * What ec_demand_quantile() says of "lead" periods, from what it said of the
+ * whole numbers beside it.
+ */
+Datum
+ecauto_lead_units(PG_FUNCTION_ARGS)
+{
+	ArrayType  *places = PG_GETARG_ARRAYTYPE_P(0);
+	ArrayType  *array = PG_GETARG_ARRAYTYPE_P(1);
+	double		lead = PG_GETARG_FLOAT8(2);
+	const int32 *periods = (const int32 *) ARR_DATA_PTR(places);
+	const double *units = (const double *) ARR_DATA_PTR(array);
+	int			n = ArrayGetNItems(ARR_NDIM(places), ARR_DIMS(places));
+	double		whole = floor(lead);
+	double		below = lead < 1 ? 0 : NAN;
+	double		above = NAN;
+
+	if (ARR_HASNULL(places) || ARR_HASNULL(array) ||
+		n != ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)))
+		PG_RETURN_NULL();
+	for (int i = 0; i < n; i++)
+	{
+		if (periods[i] == whole)
+			below = units[i];
+		if (periods[i] == whole + 1)
+			above = units[i];
+	}
+	if (lead > whole)
+		below += (lead - whole) * (above - below);
+	if (isnan(below))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(Max(0, below));
 }
 
 /*
