@@ -9,7 +9,7 @@ UPDATE shop.supply_cost c SET cost = round(c.cost * 1.12, 2)
 FROM shop.variant v JOIN shop.product p ON p.id = v.product_id WHERE v.id = c.variant_id AND p.brand = 'Birch';
 CREATE TEMP TABLE repriced AS SELECT * FROM ecauto.reprice(true);
 SELECT count(*) AS n, count(*) FILTER (WHERE new_price > old_price) AS up, count(*) FILTER (WHERE new_price < old_price) AS down FROM repriced \gset
-\echo '  SELECT * FROM ecauto.reprice(true);   -- ':n' prices change: ':up' up, ':down' down. Six of them:'
+\echo '  SELECT * FROM ecauto.reprice(true);   -- ':n' prices change: ':up' up, ':down' down. Some of them:'
 \echo
 SELECT v.sku, p.name AS product, c.cost, r.old_price AS before, r.new_price AS after, r.reason
 FROM (SELECT DISTINCT ON (reason, new_price > old_price) * FROM repriced ORDER BY reason, new_price > old_price, abs(new_price - old_price) DESC) r

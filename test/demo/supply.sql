@@ -24,8 +24,14 @@ CREATE TEMP TABLE plan AS SELECT * FROM ecauto.plan_replenishment();
 SELECT p.purchase_order AS "order", p.supplier, count(*) AS lines, sum(p.qty) AS units, p.order_goods AS "goods (GBP)", p.order_freight AS freight, min(p.arrives) AS arrives
 FROM plan p GROUP BY 1, 2, 5, 6 ORDER BY 1;
 \echo 'Three of the lines, and why:'
-SELECT s.sku, p.qty, p.reason FROM (SELECT DISTINCT ON (supplier, position > 0) * FROM plan ORDER BY supplier, position > 0, order_goods, qty * unit_price DESC) p
-	JOIN shop.variant v ON v.id::text = p.sku CROSS JOIN LATERAL (SELECT v.sku) s ORDER BY p.qty * p.unit_price DESC LIMIT 3 \gx
+\t on
+\pset format unaligned
+SELECT format(E'  %s of %s, %s, from %s:\n    %s', trim_scale(p.qty), v.sku, concat_ws(', ', d.name, v.name), p.supplier, p.reason)
+FROM (SELECT DISTINCT ON (supplier, position > 0) * FROM plan ORDER BY supplier, position > 0, qty * unit_price DESC, sku) p
+	JOIN shop.variant v ON v.id::text = p.sku JOIN shop.product d ON d.id = v.product_id ORDER BY p.qty * p.unit_price DESC LIMIT 3;
+\t off
+\pset format aligned
+\echo
 SELECT string_agg(format('ecauto.approve_purchase_order(%s)', purchase_order), ', ') AS approvals FROM (SELECT DISTINCT purchase_order FROM plan WHERE state = 'proposed') x \gset
 \echo '  SELECT ':approvals';'
 SELECT ecauto.approve_purchase_order(purchase_order) FROM (SELECT DISTINCT purchase_order FROM plan WHERE state = 'proposed') x \g /dev/null
