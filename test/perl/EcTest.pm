@@ -106,7 +106,9 @@ sub ec_blocks
 	my @blocks;
 	while ($text =~ /^<!-- $mark -->\n+```sql\n(.*?)^```$/gms)
 	{
-		my ($sql, $line) = ($1, 1 + (() = substr($text, 0, $-[1]) =~ /\n/g));
+		my ($sql, $begin) = ($1, $-[1]);
+		my $line = 1 + (() = substr($text, 0, $begin) =~ /\n/g);
+		$sql =~ /;/ or die "$page, line $line: no statement\n";
 		$sql =~ s/127\.0\.0\.1:8080/'127.0.0.1:' . $sink->http_port/ge;
 		$sql =~ s/127\.0\.0\.1:2525/'127.0.0.1:' . $sink->smtp_port/ge;
 		push @blocks, [ $sql, $line ];
