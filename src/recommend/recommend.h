@@ -88,6 +88,8 @@ typedef struct EcEaseReport
 {
 	int64		pairs;			/* entries of the gram matrix, both ways */
 	int			truncated;		/* items of which not all pairs were kept */
+	double		gram_ms;		/* what the gram matrix took, */
+	double		solve_ms;		/* and the solutions */
 } EcEaseReport;
 
 extern void ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,

@@ -269,6 +269,9 @@ orders_read(Absorb *absorb)
 		qsort(one->new, one->nnew, sizeof(int), int_compare);
 		if (one->nnew > EC_BASKET_ITEMS)
 		{
+			ereport(NOTICE,
+					(errmsg("order \"%.*s\" has %d different skus", one->key.len, one->key.key, one->nnew),
+					 errdetail("Pairs are counted of %d of them.", EC_BASKET_ITEMS)));
 			one->new += one->nnew - EC_BASKET_ITEMS;
 			one->nnew = EC_BASKET_ITEMS;
 		}

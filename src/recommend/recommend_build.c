@@ -17,6 +17,7 @@
 #include "fmgr.h"
 #include "funcapi.h"
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/array.h"
 #include "utils/builtins.h"
 #include "utils/memutils.h"
@@ -42,6 +43,7 @@ typedef struct Build
 	int64		capped_customers;
 	int			buckets;
 	EcBought   *history;
+	double		weights_ms;		/* what weights took beyond the pairs */
 } Build;
 
 /* ---- rows of the state ---- */
@@ -281,6 +283,7 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting
 	solved.target = palloc(solved.room * sizeof(int));
 	solved.weight = palloc(solved.room * sizeof(float));
 	ec_ease(matrix, &options, NULL, solved_put, &solved, &report);
+	build->weights_ms += report.solve_ms + (row == NULL ? report.gram_ms : 0);
 	if (report.truncated > 0)
 		ereport(NOTICE,
 				(errmsg("not all pairs of items fit the memory"),
@@ -355,8 +358,11 @@ build_run(Build *build, int neighbours)
 	PairsTo		to;
 	int		   *total;
 	Datum		values[7];
+	instr_time	begun;
+	instr_time	ended;
 	EcAs		as;
 
+	INSTR_TIME_SET_CURRENT(begun);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
@@ -429,6 +435,11 @@ build_run(Build *build, int neighbours)
 		put(psprintf("DELETE FROM ecauto_data.%s WHERE version < $1", tables[i]), 1, types, values);
 	ec_as_end(&as);
 	SPI_finish();
+	INSTR_TIME_SET_CURRENT(ended);
+	INSTR_TIME_SUBTRACT(ended, begun);
+	ereport(DEBUG1,
+			(errmsg_internal("recommendations: lists of pairs took %.0f ms, weights %.0f ms more",
+							 INSTR_TIME_GET_MILLISEC(ended) - build->weights_ms, build->weights_ms)));
 	if (build->capped_orders > 0)
 		ereport(NOTICE,
 				(errmsg("%lld orders have more than %d different skus", (long long) build->capped_orders, EC_BASKET_ITEMS),

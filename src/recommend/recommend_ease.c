@@ -24,6 +24,7 @@
 #include <math.h>
 
 #include "miscadmin.h"
+#include "portability/instr_time.h"
 #include "utils/memutils.h"
 
 #include "recommend/recommend.h"
@@ -282,6 +283,9 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 		EcEaseTarget target, void *arg, EcEaseReport *report)
 {
 	Gram		gram;
+	instr_time	begun;
+	instr_time	built;
+	instr_time	solved;
 	int			most = Min(options->neighbours, Max(matrix->nitems - 1, 1));
 	int			stride = (most + 7) & ~7;
 	float	   *a = palloc((Size) most * stride * sizeof(float));
@@ -294,7 +298,9 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 	EcWeight   *weights = palloc(most * sizeof(EcWeight));
 
 	memset(report, 0, sizeof(*report));
+	INSTR_TIME_SET_CURRENT(begun);
 	gram_build(matrix, options, &gram, report);
+	INSTR_TIME_SET_CURRENT(built);
 	gram_square(matrix, options, &gram);
 	for (int i = 0; i < matrix->nitems; i++)
 		place[i] = -1;
@@ -363,4 +369,9 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 			place[items[k]] = -1;
 		target(i, weights, n, arg);
 	}
+	INSTR_TIME_SET_CURRENT(solved);
+	INSTR_TIME_SUBTRACT(solved, built);
+	INSTR_TIME_SUBTRACT(built, begun);
+	report->gram_ms = INSTR_TIME_GET_MILLISEC(built);
+	report->solve_ms = INSTR_TIME_GET_MILLISEC(solved);
 }

@@ -1,9 +1,9 @@
 # What recommendations cost: a build beside the SQL self-join that only counts
-# pairs and takes the top 50, and single questions beside a SELECT by primary
-# key.
+# pairs and takes the top 50; a thousand new orders; how a build grows with its
+# lines; and single questions beside a SELECT by primary key.
 #
 # ORDERS chooses the size: five lines each, 10,000 skus (log-uniform, as Zipf),
-# two orders a customer.
+# two orders a customer.  GROWTH=1 builds from a tenth of it as well.
 set -eu
 . "$(dirname "$0")/measure.sh"
 ORDERS=${ORDERS:-200000}
@@ -47,16 +47,50 @@ SELECT ecauto.tick();
 SQL
 run_sql -d shop -c 'VACUUM ANALYZE'
 
+# build NAME [WHERE]: the parts of one build, as it tells them itself
+build()
+{
+	psql -X -q -d shop -c 'SET client_min_messages = debug1' -c 'SELECT * FROM ecauto.build_recommendations(100)' </dev/null 2>&1 |
+		sed -n 's/.*lists of pairs took \([0-9]*\) ms, weights \([0-9]*\) ms more/\1 \2/p' > "$BENCH/parts"
+	read -r lists weights < "$BENCH/parts"
+	note "$1_lists" "$lists"
+	note "$1_weights" "$weights"
+}
+
 for round in $(seq "$ROUNDS"); do
-	note build "$(milliseconds 'SELECT * FROM ecauto.build_recommendations()')"
+	build all
 	note join "$(milliseconds 'CREATE TEMP TABLE peer AS SELECT a, b, n FROM (SELECT a.sku AS a, b.sku AS b, count(*) AS n,
 		row_number() OVER (PARTITION BY a.sku ORDER BY count(*) DESC) AS r
 		FROM ecauto_data.order_item a JOIN ecauto_data.order_item b ON b.order_key = a.order_key AND b.sku <> a.sku GROUP BY 1, 2) x WHERE r <= 50')"
 	run_sql -d shop -c 'VACUUM'
 done
-show build ms "build_recommendations(): pairs and two sets of weights"
+show all_lists ms 'from tables to stored lists of pairs'
+show all_weights ms 'two sets of weights at K = 100, more'
 show join ms 'self-join and window: the top 50 pairs alone'
-ratio join build 'self-join / build'
+ratio join all_lists 'self-join / lists (target: 8)'
+
+# a thousand orders that came, as the event and customer phases leave them
+run_sql -d shop -c 'UPDATE ecauto_data.recommend_model SET rebuild_every = NULL, rebuild_share = NULL'
+for round in $(seq "$ROUNDS"); do
+	run_sql -d shop -c "INSERT INTO ecauto_data.seen_order (key, placed_at, is_paid, is_refunded, cancelled)
+		SELECT 'n${round}_' || i, '2026-12-01', true, false, false FROM generate_series(1, 1000) i;
+		INSERT INTO ecauto_data.order_item (order_key, sku, qty) SELECT DISTINCT 'n${round}_' || i, ((power(10000, random()) - 1)::int % 10000)::text, 1
+		FROM generate_series(1, 1000) i, generate_series(1, 5) j;
+		INSERT INTO ecauto_data.order_changed SELECT 'n${round}_' || i FROM generate_series(1, 1000) i"
+	note absorb "$(milliseconds 'SELECT ecauto.refresh_recommendations()')"
+	run_sql -d shop -c 'VACUUM'
+done
+show absorb ms '1,000 new orders brought into the lists (target: 50)'
+
+if [ "${GROWTH:-0}" = 1 ]; then
+	run_sql -d shop -c "DELETE FROM ecauto_data.order_item WHERE order_key !~ '[05]\$' OR order_key ~ '^n'" \
+		-c "DELETE FROM ecauto_data.seen_order WHERE key !~ '[05]\$' OR key ~ '^n'" -c "DELETE FROM ecauto_data.order_item WHERE hashtext(order_key) % 2 = 0" \
+		-c "DELETE FROM ecauto_data.seen_order WHERE hashtext(key) % 2 = 0" -c 'VACUUM FULL ecauto_data.order_item, ecauto_data.seen_order'
+	for round in $(seq "$ROUNDS"); do build tenth; done
+	show tenth_lists ms 'lists from a tenth of the lines'
+	ratio all_lists tenth_lists 'ten times the lines'
+	exit 0
+fi
 
 cat > "$BENCH/recommend.sql" <<'SQL'
 \set c random(0, :customers - 1)
