@@ -85,3 +85,63 @@ LANGUAGE C VOLATILE PARALLEL UNSAFE;
 COMMENT ON FUNCTION ecauto.refresh_recommendations() IS
 'brings also_bought() and similar() up to date with the orders that the last tick saw change, as every tick does; returns how many differed from what was counted; NULL if there is no version or somebody builds one meanwhile; error if so much has changed that it takes a build; for operators';
 REVOKE ALL ON FUNCTION ecauto.refresh_recommendations() FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.best_sellers(n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_best_sellers'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.best_sellers(integer) IS
+'what sold in most orders of the last 90 days that were not cancelled or paid back, of at least two, one of each product, as far as it may be shown now; score: the orders; error unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.new_arrivals(n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_new_arrivals'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.new_arrivals(integer) IS
+'skus of products that came into the shop in the last 60 days, one of each, the newest first, as far as they may be shown now; score: from 1 (just now) to 0; what was there when the shop was attached is not new; error unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.popular(n integer DEFAULT 10, country text DEFAULT NULL)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_popular'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.popular(integer, text) IS
+'what most customers of a country buy, then what is popular anywhere (country NULL: at once), one of each product, as far as it may be shown now; error before the first ecauto.build_recommendations(), error unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.recommend_viewed(skus text[], n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_recommend_viewed'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.recommend_viewed(text[], integer) IS
+'for somebody unknown who looked at these skus (keys), the last one last: what goes with them, later ones counting more, then what is popular; not the skus themselves; one of each product, as far as it may be shown now; NULLs and unknown skus say nothing; error before the first ecauto.build_recommendations(), error unless n is between 0 and 1000';
+
+CREATE OR REPLACE FUNCTION ecauto.recommend_session(session text, n integer DEFAULT 10, country text DEFAULT NULL)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_recommend_session'
+LANGUAGE C VOLATILE PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.recommend_session(text, integer, text) IS
+'for a visitor, by what ecauto.track() told of his session in the last 30 days, then what is popular in the country if it is given, then what is popular; after ecauto.identify() the same as ecauto.recommend() for the customer; one of each product, as far as it may be shown now; error before the first ecauto.build_recommendations(), error unless n is between 0 and 1000; it may show what a customer bought, so grant it with care';
+REVOKE ALL ON FUNCTION ecauto.recommend_session(text, integer, text) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.buy_again(customer text, n integer DEFAULT 10)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_buy_again'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.buy_again(text, integer) IS
+'what a customer (key) will need again about now, as far as it may be shown: what he bought at least twice, by the median of his days between, and consumables (ecauto.set_consumable()) that he bought once, by that of all customers; score: 1 on the day it is due, half when half or twice the time has passed, below which it is left out; error unless n is between 0 and 1000; it shows what the customer bought, so grant it with care';
+REVOKE ALL ON FUNCTION ecauto.buy_again(text, integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.discover(customer text, n integer DEFAULT 10, per_category integer DEFAULT 2)
+RETURNS TABLE (sku text, score float8, reason text)
+AS 'MODULE_PATHNAME', 'ecauto_discover'
+LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE ROWS 10;
+COMMENT ON FUNCTION ecauto.discover(text, integer, integer) IS
+'a list of this week (from Monday, in ecauto.timezone) for a customer (key): what suits him by his history up to Monday, rare things more, drawn anew each week and the same until the next one but for what he buys, what sells out and a new build; nothing that he bought or looked at; one of each product and at most per_category of each category, as far as it may be shown now; none for somebody of whom nothing is known; error before the first ecauto.build_recommendations(), unless per_category is positive, and error unless n is between 0 and 1000; grant it with care';
+REVOKE ALL ON FUNCTION ecauto.discover(text, integer, integer) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.set_recommendation_exclusion(condition text)
+RETURNS void
+AS 'MODULE_PATHNAME', 'ecauto_set_recommendation_exclusion'
+LANGUAGE C VOLATILE PARALLEL UNSAFE;
+COMMENT ON FUNCTION ecauto.set_recommendation_exclusion(text) IS
+'skus for which the condition (on sku, product and stock.available) is true are shown nowhere; it runs as who set it; NULL: none are excluded; error if it is no condition; for operators';
+REVOKE ALL ON FUNCTION ecauto.set_recommendation_exclusion(text) FROM PUBLIC;

@@ -100,3 +100,45 @@ $$;
 COMMENT ON FUNCTION ecauto.exclude_orders(text[], boolean) IS
 'says that orders (keys) do not count for recommendations, because they are tests or of robots, or that they do again (excluded => false); returns how many were not so before; they are taken out of the counts by the next tick and out of all else by the next build; for operators';
 REVOKE ALL ON FUNCTION ecauto.exclude_orders(text[], boolean) FROM PUBLIC;
+
+CREATE OR REPLACE FUNCTION ecauto.recommend_sold(at timestamptz, n integer)
+RETURNS TABLE (sku text, score float8, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT i.sku, count(*)::float8, format('bought %s times in 90 days', count(*))
+FROM ecauto_data.seen_order o JOIN ecauto_data.order_item i ON i.order_key = o.key
+WHERE o.placed_at > $1 - interval '90 days' AND o.placed_at <= $1
+	AND NOT coalesce(o.cancelled, false) AND NOT coalesce(o.is_refunded, false) AND (i.qty > 0 OR i.qty IS NULL)
+GROUP BY i.sku HAVING count(*) >= 2
+ORDER BY count(*) DESC, sum(i.qty) DESC NULLS LAST, i.sku LIMIT $2
+$$;
+COMMENT ON FUNCTION ecauto.recommend_sold(timestamptz, integer) IS
+'what ecauto.best_sellers() chooses from, at an instant, sold out or not; needs SELECT on ecauto_data.seen_order and order_item';
+
+CREATE OR REPLACE FUNCTION ecauto.recommend_new(at timestamptz, n integer)
+RETURNS TABLE (sku text, score float8, reason text)
+LANGUAGE sql STABLE PARALLEL SAFE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT s.key, 1 - extract(epoch FROM $1 - p.since)::float8 / (60 * 86400),
+	'new since ' || to_char(p.since AT TIME ZONE coalesce(nullif(current_setting('ecauto.timezone', true), ''), current_setting('timezone')), 'YYYY-MM-DD')
+FROM (SELECT e.key, min(e.at) AS since FROM ecauto_data.event e
+	WHERE e.kind = 'product.created' AND e.role = 'product' AND e.at > $1 - interval '60 days' AND e.at <= $1
+	GROUP BY e.key) p
+JOIN ecauto_data.seen_sku s ON s.product_key = p.key
+ORDER BY p.since DESC, s.key LIMIT $2
+$$;
+COMMENT ON FUNCTION ecauto.recommend_new(timestamptz, integer) IS
+'what ecauto.new_arrivals() chooses from, at an instant, sold out or not: skus of products that were first seen in the last 60 days; needs SELECT on ecauto_data.event and seen_sku';
+
+CREATE OR REPLACE FUNCTION ecauto.set_recommendation_policy(repeats text DEFAULT NULL, min_margin numeric DEFAULT NULL)
+RETURNS void
+LANGUAGE sql
+SET search_path = pg_catalog, pg_temp
+AS $$
+UPDATE ecauto_data.recommend_policy SET repeats = coalesce($1, 'consumables'), min_margin = $2
+$$;
+COMMENT ON FUNCTION ecauto.set_recommendation_policy(text, numeric) IS
+'repeats: what a customer may be shown although he bought it: none, consumables (those that ecauto.set_consumable() was told of; the default), or all; min_margin: percent of the price without tax that must be left, NULL for any: what leaves less in any currency of which price and cost are known is shown nowhere; error unless repeats is one of these and min_margin below 100; for operators';
+REVOKE ALL ON FUNCTION ecauto.set_recommendation_policy(text, numeric) FROM PUBLIC;

@@ -151,3 +151,17 @@ COMMENT ON TABLE ecauto_data.recommend_consumable IS
 
 CREATE INDEX seen_order_placed_idx ON ecauto_data.seen_order (placed_at);
 CREATE INDEX identity_customer_idx ON ecauto_data.identity (customer);
+
+CREATE TABLE ecauto_data.recommend_policy (
+	one boolean PRIMARY KEY DEFAULT true CHECK (one),
+	repeats text NOT NULL DEFAULT 'consumables' CHECK (repeats IN ('none', 'consumables', 'all')),
+	min_margin numeric CHECK (min_margin < 100),
+	exclusion text,
+	definer name
+);
+INSERT INTO ecauto_data.recommend_policy DEFAULT VALUES;
+COMMENT ON TABLE ecauto_data.recommend_policy IS 'one row: what the shop wants to be shown';
+COMMENT ON COLUMN ecauto_data.recommend_policy.repeats IS
+	'what a customer may be shown although he bought it: nothing, what recommend_consumable names, or everything';
+COMMENT ON COLUMN ecauto_data.recommend_policy.min_margin IS 'percent of the price without tax that must be left; NULL: any';
+COMMENT ON COLUMN ecauto_data.recommend_policy.exclusion IS 'condition on sku, product and stock; what it holds for is not shown; runs as definer';

@@ -44,6 +44,8 @@ static EcReadTable serve_tables[EC_SERVE_TABLES] = {
 	[EC_SERVE_LINE] = {"order_item", {"order_key"}, {"sku", "qty"}},
 	[EC_SERVE_IDENTITY] = {"identity", {"session"}, {"customer"}},
 	[EC_SERVE_SESSION] = {"identity", {"customer"}, {"session"}},
+	[EC_SERVE_POLICY] = {"recommend_policy", {"one"}, {"repeats"}},
+	[EC_SERVE_SETTING] = {"recommend_setting", {"task"}, {"half_life", "popular"}},
 };
 
 /* A table, open until ec_serve_end(). */
@@ -191,6 +193,16 @@ ec_serve_consumable(EcServe *serve, const char *sku)
 {
 	Datum		key = CStringGetTextDatum(sku);
 
+	if (!serve->repeats_known)
+	{
+		EcRead	   *read = ec_serve_read(serve, EC_SERVE_POLICY);
+		Datum		one = BoolGetDatum(true);
+
+		serve->repeats = ec_read_one(read, 1, &one) && !read->nulls[0] ? ec_read_text(read, 0)[0] : 'c';
+		serve->repeats_known = true;
+	}
+	if (serve->repeats != 'c')
+		return serve->repeats == 'a';
 	return ec_read_one(ec_serve_read(serve, EC_SERVE_CONSUMABLE), 1, &key);
 }
 

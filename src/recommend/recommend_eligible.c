@@ -302,6 +302,7 @@ shown_ask(EcShown *shown, int n)
 		shown[i].ok = (shown[i].found || !has[OF_SKU]) &&
 			(!has[OF_PRODUCT] || shown[i].product == NULL || shown[i].product_active) &&
 			(!has[OF_STOCK] || !shown[i].counted || in_stock(&shown[i]));
+	ec_wanted_check(shown, n);
 }
 
 /*

@@ -169,6 +169,41 @@ ec_past_orders(EcServe *serve, const char *customer)
 	return past;
 }
 
+static int
+float_compare(const void *a, const void *b)
+{
+	double		left = *(const double *) a;
+	double		right = *(const double *) b;
+
+	return (left > right) - (left < right);
+}
+
+/*
+ * The median of the days between the purchases of a sku, at least one; 0 if it
+ * was bought at one instant only.
+ */
+double
+ec_past_gap(const EcPast *past, int number)
+{
+	int			n = 0;
+	double	   *gaps = palloc(Max(past->bought[number].times, 1) * sizeof(double));
+	TimestampTz last = past->bought[number].last;
+	double		median;
+
+	for (int64 i = 0; i < past->npurchases; i++)
+		if (past->purchase_sku[i] == number && past->purchase_at[i] < last)
+		{
+			gaps[n++] = (last - past->purchase_at[i]) / (double) USECS_PER_DAY;
+			last = past->purchase_at[i];
+		}
+	if (n == 0)
+		return 0;
+	qsort(gaps, n, sizeof(double), float_compare);
+	median = n % 2 == 1 ? gaps[n / 2] : (gaps[n / 2 - 1] + gaps[n / 2]) / 2;
+	pfree(gaps);
+	return Max(median, 1);
+}
+
 /* ---- what was done ---- */
 
 /* Tables of a month, by customer and by session; of those that were asked for last. */

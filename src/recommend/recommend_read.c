@@ -65,7 +65,8 @@ index_find(EcReadTable *table, Relation heap)
 	foreach(lc, indexes)
 	{
 		Relation	index = index_open(lfirst_oid(lc), AccessShareLock);
-		bool		fits = index->rd_rel->relam == (table->hash ? HASH_AM_OID : BTREE_AM_OID) && index->rd_index->indisvalid &&
+		bool		fits = index->rd_rel->relam == (table->hash ? HASH_AM_OID : BTREE_AM_OID) &&
+			index->rd_index->indisvalid &&
 			index->rd_index->indnkeyatts >= table->nkeys &&
 			(table->partial || heap_attisnull(index->rd_indextuple, Anum_pg_index_indpred, NULL));
 
@@ -78,7 +79,8 @@ index_find(EcReadTable *table, Relation heap)
 			{
 				Oid			type = index->rd_opcintype[i];
 
-				table->equal[i] = get_opcode(get_opfamily_member(index->rd_opfamily[i], type, type, EQUAL_STRATEGY(table)));
+				table->equal[i] = get_opcode(get_opfamily_member(index->rd_opfamily[i], type, type,
+																 EQUAL_STRATEGY(table)));
 				table->collation[i] = index->rd_indcollation[i];
 			}
 		}
@@ -90,7 +92,8 @@ index_find(EcReadTable *table, Relation heap)
 	if (!OidIsValid(table->index))
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
-				 errmsg("table \"%s.%s\" has no usable index on column \"%s\"", EC_STATE_SCHEMA, table->name, table->keys[0]),
+				 errmsg("table \"%s.%s\" has no usable index on column \"%s\"",
+						EC_STATE_SCHEMA, table->name, table->keys[0]),
 				 errdetail("ecauto.setup() made one, which is gone or was left invalid.")));
 }
 

@@ -39,6 +39,9 @@ extern void ec_shown_check(EcShown *shown, int n);
 extern char *ec_customer_country(const char *customer);
 extern ArrayType *ec_product_categories(const char *product);
 
+/* ---- recommend_wanted.c ---- */
+extern void ec_wanted_check(EcShown *shown, int n);
+
 /* ---- recommend_answer.c ---- */
 
 /* most rows that one call may ask for */
@@ -65,6 +68,8 @@ typedef enum EcServeTable
 	EC_SERVE_LINE,				/* of an order */
 	EC_SERVE_IDENTITY,			/* of a session */
 	EC_SERVE_SESSION,			/* of a customer */
+	EC_SERVE_POLICY,
+	EC_SERVE_SETTING,
 	EC_SERVE_TABLES
 } EcServeTable;
 
@@ -86,6 +91,8 @@ typedef struct EcServe
 	EcNames    *skus_out;		/* not to be shown, or shown already; NULL: none */
 	EcNames    *products_out;	/* the same, if one of each is shown; NULL: none */
 	EcNames    *had;			/* not to be shown unless they are bought again and again; NULL: none */
+	bool		repeats_known;	/* is repeats filled in? */
+	char		repeats;		/* what may be: 'n'one, 'c'onsumables, 'a'll */
 
 	EcRead	   *reads[EC_SERVE_TABLES];
 } EcServe;
@@ -144,7 +151,41 @@ typedef struct EcDone
 	double		weight;
 } EcDone;
 
+/* Something that speaks for others. */
+typedef struct EcSource
+{
+	int			item;
+	double		weight;			/* at most 1: it was bought now */
+	const char *sku;
+	bool		bought;			/* or only looked at */
+} EcSource;
+
+/* Something that is bought again and again. */
+typedef struct EcAgain
+{
+	int			item;
+	int			times;
+	double		score;
+} EcAgain;
+
+extern double ec_past_gap(const EcPast *past, int number);
 extern EcPast *ec_past_orders(EcServe *serve, const char *customer);
 extern EcDone *ec_past_done(EcServe *serve, const char *customer, const char *session, int *n);
+
+/* ---- recommend_personal.c ---- */
+
+/* What is offered for some sources. */
+typedef struct EcTargets
+{
+	int			n;
+	EcScored   *best;			/* best first */
+} EcTargets;
+
+extern EcSource *ec_sources_of(EcServe *serve, const char *customer, const EcPast *past, int *n);
+extern void ec_personal_show(EcServe *serve, EcTask task, const EcSource *sources, int nsources,
+							 const EcAgain *again, int nagain, const char *bought, const char *seen);
+extern EcTargets ec_personal_best(EcServe *serve, EcTask task, const EcSource *sources, int nsources, int most);
+extern void ec_source_put(EcSource *sources, int *n, int item, double weight, const char *sku, bool bought);
+extern void ec_recommend_to(EcServe *serve, const char *customer);
 
 #endif							/* EC_RECOMMEND_SERVE_H */
