@@ -583,7 +583,8 @@ ecauto_s_s_policy(PG_FUNCTION_ARGS)
 	{
 		double		mean = problem.one.mean;
 		double		sd = problem.lead.sd;
-		double		q = 1.30 * pow(mean, 0.494) * pow(problem.k / problem.h, 0.506) * pow(1 + sd / mean * (sd / mean), 0.116);
+		double		q = 1.30 * pow(mean, 0.494) * pow(problem.k / problem.h, 0.506) *
+			pow(1 + sd / mean * (sd / mean), 0.116);
 		double		z = sqrt(q * problem.h / (sd * problem.p));
 
 		/* as in Snyder, Shen, without what the revision says of orders in nearly each period */
