@@ -39,6 +39,15 @@
 #define RARE_HIGHER 0.2
 #define LUMPY_HIGHER 0.6
 
+/*
+ * The longer the lead, the more the level moves in it, and the fewer windows
+ * there are that do not overlap: beyond this many periods a growing part of the
+ * way is added for the model and for windows, faster where demand is not rare.
+ */
+#define SHORT_LEAD 2.0
+#define RARE_GROWS 1.0
+#define GROWS 1.5
+
 /* speed of the second level */
 #define QUICK 0.2
 
@@ -174,15 +183,16 @@ level_quantile(const double *y, int n, const EcForecast *f, int lead, double p, 
 	double		least;
 	double		windows;
 	double		model;
+	double		higher = f->class == EC_CLASS_LUMPY ? LUMPY_HIGHER : rare ? RARE_HIGHER : 0;
 
+	if (lead > SHORT_LEAD)
+		p += (1 - p) * (1 - pow(SHORT_LEAD / lead, rare ? RARE_GROWS : GROWS));
 	for (int i = 0; i < n; i++)
 		quick += y[i] / n;
 	for (int i = 0; i < n; i++)
 		quick += QUICK * (y[i] - quick);
 	level = Max(f->level, quick);
-	windows = windows_quantile(y, n, lead, p + (1 - p) * (f->class == EC_CLASS_LUMPY ? LUMPY_HIGHER
-													: rare ? RARE_HIGHER : 0),
-							   level * lead, &variance);
+	windows = windows_quantile(y, n, lead, p + (1 - p) * higher, level * lead, &variance);
 	/* errors of a level add up over the lead: Hyndman et al. 2008, section 6.5 */
 	least = f->sigma * f->sigma * lead * (1 + lead * f->alpha * f->alpha);
 	if (!isnan(least))
