@@ -223,15 +223,15 @@ WITH rate AS MATERIALIZED (
 	SELECT s.supplier, s.freight, s.free_freight_from, ecauto.exchange_rate(s.currency, ecauto.purchase_currency(), $7) AS rate
 	FROM ecauto_data.supplier s
 )
-SELECT DISTINCT ON (n.sku) n.place, q.qty, q.price, q.qty * q.price
-FROM unnest($1, $2, $4, $6) WITH ORDINALITY n (place, sku, useful, arrives, nth)
-JOIN ecauto.offer_quantities($2, $3, $7, $5) q ON q.place = n.nth
+-- subscripts, not a join, whose size nobody could estimate
+SELECT DISTINCT ON (q.sku) ($1)[q.place], q.qty, q.price, q.qty * q.price
+FROM ecauto.offer_quantities($2, $3, $7, $5) q
 JOIN rate r ON r.supplier = q.supplier COLLATE "C"
 WHERE q.problem IS NULL AND r.rate IS NOT NULL
 -- with its part of the freight of an order that has others too; what is beyond useful is worth nothing
-ORDER BY n.sku, (q.qty * q.price + r.freight * coalesce(least(1, q.qty * q.price / nullif(r.free_freight_from, 0)), 1)) * r.rate
-		/ least(q.qty, n.useful),
-	q.qty, n.arrives, q.supplier
+ORDER BY q.sku, (q.qty * q.price + r.freight * coalesce(least(1, q.qty * q.price / nullif(r.free_freight_from, 0)), 1)) * r.rate
+		/ least(q.qty, ($4)[q.place]),
+	q.qty, ($6)[q.place], q.supplier
 $$;
 COMMENT ON FUNCTION ecauto.cheapest_offers(bigint[], text[], numeric[], float8[], text[], date[], date) IS
 'of each sku (key) the way to have what is needed of it whose unit costs least; each way is a place, a sku, units needed and units that are of use, a supplier, and when that delivers; units to order, price of one and of all in the supplier''s currency; none for a sku that cannot be had; for operators';
