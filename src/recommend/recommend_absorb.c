@@ -149,8 +149,10 @@ keys_take(Absorb *absorb)
 	absorb->changed = palloc_extended(Max(absorb->n, 1) * sizeof(Changed), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	for (int i = 0; i < absorb->n; i++)
 	{
-		absorb->changed[i].key = *ec_names_get(absorb->keys, i);
-		absorb->changed[i].bucket = ec_bucket_of(absorb->changed[i].key.key, absorb->changed[i].key.len, absorb->buckets);
+		const EcName *key = ec_names_get(absorb->keys, i);
+
+		absorb->changed[i].key = *key;
+		absorb->changed[i].bucket = ec_bucket_of(key->key, key->len, absorb->buckets);
 	}
 }
 
@@ -161,7 +163,11 @@ names_array(const EcNames *names)
 	Datum	   *elements = palloc_extended(Max(n, 1) * sizeof(Datum), MCXT_ALLOC_HUGE);
 
 	for (int i = 0; i < n; i++)
-		elements[i] = PointerGetDatum(cstring_to_text_with_len(ec_names_get(names, i)->key, ec_names_get(names, i)->len));
+	{
+		const EcName *name = ec_names_get(names, i);
+
+		elements[i] = PointerGetDatum(cstring_to_text_with_len(name->key, name->len));
+	}
 	return PointerGetDatum(construct_array(elements, n, TEXTOID, -1, false, TYPALIGN_INT));
 }
 
@@ -229,7 +235,8 @@ orders_read(Absorb *absorb)
 		if (one->nnew == one->room)
 		{
 			one->room = Max(8, 2 * one->room);
-			one->new = one->new == NULL ? palloc(one->room * sizeof(int)) : repalloc_huge(one->new, one->room * sizeof(int));
+			one->new = one->new == NULL ? palloc(one->room * sizeof(int)) :
+				repalloc_huge(one->new, one->room * sizeof(int));
 		}
 		one->new[one->nnew++] = ec_names_put(skus, sku.key, sku.len);
 	}
@@ -482,7 +489,8 @@ pairs_merge(Absorb *absorb, int item, const EcPairs *before, EcPairs *after)
 	ec_pairs_reserve(after, before->n + n);
 	for (int i = 0; i < before->n || at < n;)
 	{
-		int			other = at < n && (i >= before->n || delta[at].other < before->item[i]) ? delta[at].other : before->item[i];
+		bool		is_new = at < n && (i >= before->n || delta[at].other < before->item[i]);
+		int			other = is_new ? delta[at].other : before->item[i];
 		int			count = i < before->n && before->item[i] == other ? before->count[i++] : 0;
 
 		absorb->pairs -= count > 0;

@@ -159,7 +159,7 @@ set_put(EcBasketSet *set, const EcName *basket, const EcName *item, TimestampTz 
 			Size		size = set->nplaces;
 
 			set->nplaces *= 2;
-			set->place = MemoryContextAllocExtended(set->keys, set->nplaces * sizeof(uint64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
+			set->place = palloc_extended(set->nplaces * sizeof(uint64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 			for (Size i = 0; i < size; i++)
 				if (before[i] != 0)
 					*entry_place(set, before[i] - 1) = before[i];

@@ -267,7 +267,8 @@ static void
 weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting *setting, Size memory,
 			  EcEaseRow row, void *row_arg)
 {
-	EcEase		options = {ec_setting_neighbours(setting, matrix->nitems), setting->lambda, setting->dropout, memory, row, row_arg};
+	EcEase		options = {ec_setting_neighbours(setting, matrix->nitems), setting->lambda, setting->dropout, memory,
+	row, row_arg};
 	Solved		solved = {0};
 	EcEaseReport report;
 	int64	   *start;
@@ -557,7 +558,8 @@ ec_recommend_tick(EcTick *tick)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
-	if (SPI_execute_plan(ec_plan(look_statement, 1, types), args, NULL, false, 0) != SPI_OK_SELECT || SPI_processed != 1)
+	if (SPI_execute_plan(ec_plan(look_statement, 1, types), args, NULL, false, 0) != SPI_OK_SELECT ||
+		SPI_processed != 1)
 		elog(ERROR, "could not look for the next build of recommendations");
 	built = DatumGetBool(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull));
 	due = DatumGetTimestampTz(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 2, &never));

@@ -129,8 +129,9 @@ ecauto_pairs(PG_FUNCTION_ARGS)
 		TimestampTz at = set->at[sorted->basket[i].number];
 
 		/* what lies ahead, or has no time, counts in full */
-		matrix->user_weight[i] = half_life > 0 && !TIMESTAMP_NOT_FINITE(at) && !TIMESTAMP_NOT_FINITE(as_of) && at < as_of ?
-			rint(WEIGHT_UNIT * exp2(((double) at - (double) as_of) / half_life)) : WEIGHT_UNIT;
+		matrix->user_weight[i] = WEIGHT_UNIT;
+		if (half_life > 0 && !TIMESTAMP_NOT_FINITE(at) && !TIMESTAMP_NOT_FINITE(as_of) && at < as_of)
+			matrix->user_weight[i] = rint(WEIGHT_UNIT * exp2(((double) at - (double) as_of) / half_life));
 	}
 
 	row = ec_matrix_row_create(matrix);
@@ -147,13 +148,15 @@ ecauto_pairs(PG_FUNCTION_ARGS)
 			int			other = row->items[j];
 			double		k = row->shared[other].count;
 			double		b = matrix->item_start[other + 1] - matrix->item_start[other];
+			const EcName *one = &sorted->sku[i].name;
+			const EcName *two = &sorted->sku[other].name;
 			Datum		values[12];
 			bool		nulls[12] = {false};
 
 			if (other == i || k < least)
 				continue;
-			values[0] = PointerGetDatum(cstring_to_text_with_len(sorted->sku[i].name.key, sorted->sku[i].name.len));
-			values[1] = PointerGetDatum(cstring_to_text_with_len(sorted->sku[other].name.key, sorted->sku[other].name.len));
+			values[0] = PointerGetDatum(cstring_to_text_with_len(one->key, one->len));
+			values[1] = PointerGetDatum(cstring_to_text_with_len(two->key, two->len));
 			values[2] = Int64GetDatum((int64) k);
 			values[3] = Int64GetDatum((int64) a);
 			values[4] = Int64GetDatum((int64) b);

@@ -17,11 +17,22 @@
 #include "recommend/recommend.h"
 
 /*
+ * Wider vectors where the processor has them, chosen when the library is
+ * loaded.  Without fused multiply-add the result is the same to the last bit.
+ */
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && defined(__GLIBC__)
+#define WIDE_VECTORS __attribute__((target_clones("avx2", "default")))
+#else
+#define WIDE_VECTORS
+#endif
+
+/*
  * Solve a x = b for a symmetric positive definite a of n rows, "stride" floats
  * apart, of which the upper triangle is read: Cholesky's decomposition a = u'u
  * in place, by outer products.  The solution replaces b.  False if a is not
  * positive definite.
  */
+WIDE_VECTORS
 bool
 ec_solve(float *restrict a, int n, int stride, float *restrict b)
 {
