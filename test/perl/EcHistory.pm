@@ -50,7 +50,7 @@ sub ec_getting_started
 	return;
 }
 
-# ec_bought(NODE, DATABASE, PAIRS, SHOWABLE): ten tests.  PAIRS is a query over
+# ec_bought(NODE, DATABASE, PAIRS, SHOWABLE): eleven tests.  PAIRS is a query over
 # the shop's tables for (order, sku), each pair once, of orders that count;
 # SHOWABLE one for the keys of skus that may be shown.  For each of the ten skus
 # in most orders, also_bought() names the same ten others as the join does, in
