@@ -21,7 +21,7 @@ packages()
 	echo "postgresql-$1 postgresql-server-dev-$1 postgresql-$1-cron"
 	echo "gcc make libc6-dev libcurl4-openssl-dev"
 	if [ "${for_what:-}" != demo ]; then
-		echo "perl libipc-run-perl libemail-mime-perl libio-socket-ssl-perl nghttp2-server postgresql-$1-pgtap libtap-parser-sourcehandler-pgtap-perl"
+		echo "perl libipc-run-perl libemail-mime-perl libio-socket-ssl-perl nghttp2-server postgresql-$1-pgtap libtap-parser-sourcehandler-pgtap-perl chromium"
 	fi
 }
 
