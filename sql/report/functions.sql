@@ -114,8 +114,8 @@ BEGIN
 		WHEN 'not created' THEN 'Run CREATE EXTENSION pg_cron.' END;
 	RETURN NEXT;
 
-	IF operator AND to_regprocedure('ecauto.schedule_status()') IS NOT NULL THEN
-		FOR r IN EXECUTE 'SELECT job, state, detail, next_at, result FROM ecauto.schedule_status()' LOOP
+	IF operator AND has_function_privilege('ecauto.schedule_status()', 'EXECUTE') THEN
+		FOR r IN SELECT j.job, j.state, j.detail FROM ecauto.schedule_status() j LOOP
 			item := 'job ' || r.job;
 			value := r.state;
 			state := CASE WHEN r.state = 'failed' THEN 'error' WHEN r.state IN ('behind', 'unattended', 'not scheduled') THEN 'warning' ELSE 'ok' END;

@@ -27,6 +27,8 @@ DECLARE
 	pareto record;
 	gg record;
 BEGIN
+	PERFORM ecauto.progress_begin('fit_clv');
+	PERFORM ecauto.progress_phase('read customers');
 	SELECT count(*), count(*) FILTER (WHERE c.orders_count > 1), min(c.first_order_at),
 		array_agg((c.orders_count - 1)::float8), array_agg(extract(epoch FROM c.last_order_at - c.first_order_at)::float8 / 86400),
 		array_agg(extract(epoch FROM until - c.first_order_at)::float8 / 86400),
@@ -46,8 +48,11 @@ BEGIN
 		note := format('only %s customers have ordered again: what is usual in shops counts as %s customers', repeaters, prior);
 	END IF;
 
+	PERFORM ecauto.progress_phase('BG/NBD');
 	SELECT * INTO bg FROM ecauto.bgnbd_fit(x, tx, t, prior);
+	PERFORM ecauto.progress_phase('MBG/NBD');
 	SELECT * INTO mbg FROM ecauto.mbgnbd_fit(x, tx, t, prior);
+	PERFORM ecauto.progress_phase('Pareto/NBD');
 	SELECT * INTO pareto FROM ecauto.paretonbd_fit(x, tx, t, prior);
 	-- BG/NBD is never chosen: to it who bought once is a customer for ever
 	IF mbg.log_likelihood >= pareto.log_likelihood THEN
@@ -82,6 +87,7 @@ BEGIN
 		covariance, log_likelihood, others, value_params, value_covariance, mean_value, prior, note)
 	VALUES (ecauto.now(), data_from, until, customers, repeaters, model, params, errors,
 		spread, log_likelihood, others, value_params, value_spread, usual, prior, note);
+	PERFORM ecauto.progress_end();
 END
 $$;
 COMMENT ON FUNCTION ecauto.fit_clv(timestamptz) IS

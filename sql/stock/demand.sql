@@ -107,6 +107,8 @@ BEGIN
 	ELSIF orders = '{}' THEN
 		RETURN 0;
 	END IF;
+	PERFORM ecauto.progress_begin('refresh_demand');
+	PERFORM ecauto.progress_phase('order lines', cardinality(orders));
 
 	WITH now AS MATERIALIZED (
 		SELECT l.order_key COLLATE "C" AS order_key, l.sku_key COLLATE "C" AS sku,
@@ -139,6 +141,7 @@ BEGIN
 	SELECT sku, day, units FROM cell
 	ON CONFLICT (sku, day) DO UPDATE SET units = d.units + excluded.units;
 	GET DIAGNOSTICS changed = ROW_COUNT;
+	PERFORM ecauto.progress_end();
 
 	-- what is out of stock without our having seen it run out
 	INSERT INTO ecauto_data.stock_out (sku, since)

@@ -257,12 +257,15 @@ BEGIN
 	IF NOT isfinite(plan_at) THEN
 		RAISE EXCEPTION 'time of a plan must be finite' USING ERRCODE = 'invalid_parameter_value';
 	END IF;
+	PERFORM ecauto.progress_begin('plan_replenishment');
 	PERFORM ecauto.purchase_lock();
 	IF NOT EXISTS (SELECT FROM ecauto_data.sku_forecast f WHERE f.as_of BETWEEN first_day - 7 AND first_day)
 			AND EXISTS (SELECT FROM ecauto_data.role_seen r WHERE r.role = 'order' AND r.loaded_at IS NOT NULL) THEN
 		PERFORM ecauto.forecast_all(first_day);
 	END IF;
+	PERFORM ecauto.progress_phase('demand of lead times');
 	PERFORM ecauto.refresh_lead_units(as_of);
+	PERFORM ecauto.progress_phase('orders');
 	-- what nobody has approved is made anew
 	DELETE FROM ecauto_data.purchase_order_line l USING ecauto_data.purchase_order p
 	WHERE p.id = l.order_id AND p.state IN ('proposed', 'held');
@@ -411,6 +414,7 @@ BEGIN
 		jsonb_build_object('available', max(w.available), 'incoming', max(w.incoming), 'position', max(w.pos), 'reorder_point', max(w.at_point),
 			'order_up_to', max(w.up_to), 'offers', jsonb_object_agg(w.supplier, w.problem))
 	FROM why w GROUP BY w.sku ORDER BY w.sku;
+	PERFORM ecauto.progress_end();
 END
 $$;
 COMMENT ON FUNCTION ecauto.plan_replenishment(timestamptz) IS

@@ -143,8 +143,11 @@ BEGIN
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = format('They are %s.', coalesce(days::text, 'null'));
 	END IF;
+	PERFORM ecauto.progress_begin('forecast_all');
 	PERFORM ecauto.refresh_demand();
+	PERFORM ecauto.progress_phase('seasons');
 	PERFORM ecauto.refresh_seasons(first_day);
+	PERFORM ecauto.progress_phase('skus', (SELECT count(DISTINCT d.sku) FROM ecauto_data.demand d WHERE d.day >= first_day - 400 AND d.day < first_day));
 
 	WITH of_sku AS MATERIALIZED (
 		SELECT c.sku, c.product, c.category FROM ecauto.sku_category() c
@@ -205,7 +208,9 @@ BEGIN
 		SELECT w.sku FROM written w WHERE EXISTS (SELECT FROM ecauto_data.stock_alert a WHERE a.days IS NOT NULL)
 	)
 	SELECT count(*) INTO n FROM written;
+	PERFORM ecauto.progress_phase('lead times');
 	PERFORM ecauto.refresh_lead_units(first_day::timestamp AT TIME ZONE ecauto.shop_timezone());
+	PERFORM ecauto.progress_end();
 	RETURN n;
 END
 $$;

@@ -76,11 +76,14 @@ ec_tick_run(EcTick *tick)
 							 true, 0, false);
 	tick->at = ec_now();
 	tick->next_due = DT_NOEND;
+	ec_progress_begin("tick");
 	for (int i = 0; i < nphases; i++)
 	{
 		CHECK_FOR_INTERRUPTS();
+		ec_progress_phase(phases[i].name, 0);
 		phases[i].run(tick);
 	}
+	ec_progress_end();
 	AtEOXact_GUC(false, level);
 	return true;
 }

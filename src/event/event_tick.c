@@ -592,6 +592,7 @@ role_run(EcTick *tick, RoleWork *rw)
 	if (!loaded)
 		rw->all = true;
 
+	ec_progress_phase(psprintf("event: %s", role), rw->all ? 0 : rw->nkeys);
 	if (rw->all)
 		error = role_compare(tick, rw->diff, binding, NULL, 0, !loaded || tick->silent, &skip);
 	else
@@ -609,6 +610,7 @@ role_run(EcTick *tick, RoleWork *rw)
 			old = MemoryContextSwitchTo(chunk);
 			error = role_compare(tick, rw->diff, binding, rw->keys + i,
 								 Min(KEYS_PER_STATEMENT, rw->nkeys - i), false, &skip);
+			ec_progress_advance(Min(KEYS_PER_STATEMENT, rw->nkeys - i));
 			MemoryContextSwitchTo(old);
 		}
 	}

@@ -367,6 +367,7 @@ ecauto_backtest_flow(PG_FUNCTION_ARGS)
 	id = ec_flow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), &version, NULL);
 	test.flow = ec_flow_load(-id, version);
 
+	ec_progress_begin("backtest_flow");
 	ec_flow_history_set(true);
 	PG_TRY();
 	{
@@ -379,5 +380,6 @@ ecauto_backtest_flow(PG_FUNCTION_ARGS)
 	PG_END_TRY();
 	if (error != NULL)
 		ReThrowError(error);
+	ec_progress_end();
 	return (Datum) 0;
 }

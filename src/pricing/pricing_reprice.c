@@ -250,6 +250,7 @@ price_take(TupleTableSlot *slot, void *arg)
 	TimestampTz at = visiting->run->at;
 
 	CHECK_FOR_INTERRUPTS();
+	ec_progress_advance(1);
 	slot_getallattrs(slot);
 	if (slot->tts_isnull[0] || slot->tts_isnull[1] || slot->tts_isnull[2] || slot->tts_isnull[3])
 		return;
@@ -300,6 +301,7 @@ ec_reprice_visit(EcReprice *run, ArrayType *keys, EcRepriceVisit visit, void *ar
 		visiting->dated = visiting->dated || binding->types[ec_role_column(role, columns[i]) - role->columns] != NULL;
 	n = visiting->dated ? lengthof(columns) : 4;
 	wanted = ec_reprice_tests_columns(run->tests, EC_PRICE_SCOPE_PRICE, columns, &n);
+	ec_progress_phase("prices", 0);
 	(void) ec_binding_scan(binding, wanted, n, true, keys, price_take, visiting);
 	batch_finish(visiting);
 	if (visiting->slot != NULL)

@@ -238,9 +238,11 @@ ecauto_reprice(PG_FUNCTION_ARGS)
 	ec_state_require();
 	ec_require_operator("reprice");
 	InitMaterializedSRF(fcinfo, 0);
+	ec_progress_begin("reprice");
 	if (!apply)
 	{
 		reprice_run(&repricing);
+		ec_progress_end();
 		return (Datum) 0;
 	}
 
@@ -270,10 +272,12 @@ ecauto_reprice(PG_FUNCTION_ARGS)
 	else if (changes.n > 0)
 	{
 		(void) ec_proposal_keep(&changes, "applied", "reprice()", NIL);
+		ec_progress_phase("write", changes.n);
 		ec_prices_write(&changes);
 		changes_return(&changes, repricing.result, NULL, true);
 	}
 	ec_changes_end(&changes);
+	ec_progress_end();
 	return (Datum) 0;
 }
 

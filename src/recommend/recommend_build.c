@@ -367,6 +367,8 @@ build_run(Build *build, int neighbours)
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
 	ec_as_state_owner(&as);
+	ec_progress_begin("build_recommendations");
+	ec_progress_phase("read orders", 0);
 	build->version = next_version();
 	/* what is read next is at least as new */
 	put("DELETE FROM ecauto_data.order_changed", 0, NULL, NULL);
@@ -392,6 +394,7 @@ build_run(Build *build, int neighbours)
 	total = matrix_totals(matrix);
 	build->capped_orders = matrix->ncapped;
 	ec_items_write(build->version, build->history, total);
+	ec_progress_phase("pairs and baskets", build->skus);
 	baskets_write(build, matrix);
 	pairs_open(&to, build, total, false);
 	weights_write(build, matrix, true, &setting[EC_TASK_BASKET], memory, pairs_put, &to);
@@ -400,8 +403,10 @@ build_run(Build *build, int neighbours)
 
 	matrix = baskets_matrix(&build->history->orders, build->skus, true, EC_CUSTOMER_ITEMS);
 	build->capped_customers = matrix->ncapped;
+	ec_progress_phase("customers", build->skus);
 	weights_write(build, matrix, false, &setting[EC_TASK_CUSTOMER], memory, NULL, NULL);
 	ec_matrix_free(matrix);
+	ec_progress_phase("views and lists", 0);
 	if (build->history->views.n > 0)
 	{
 		int64		pairs = build->pairs;
@@ -434,6 +439,7 @@ build_run(Build *build, int neighbours)
 	/* those who still read the old version have a snapshot in which it is there */
 	for (int i = 0; i < lengthof(tables); i++)
 		put(psprintf("DELETE FROM ecauto_data.%s WHERE version < $1", tables[i]), 1, types, values);
+	ec_progress_end();
 	ec_as_end(&as);
 	SPI_finish();
 	INSTR_TIME_SET_CURRENT(ended);

@@ -312,6 +312,7 @@ ec_ease(const EcMatrix *matrix, const EcEase *options, const bool *wanted,
 
 		if (wanted != NULL && !wanted[i])
 			continue;
+		ec_progress_advance(1);
 		if (i % 16 == 0)
 			CHECK_FOR_INTERRUPTS();
 		n = nearest(gram.row[i], gram.length[i], i, gram.diagonal, most, heap);

@@ -196,6 +196,8 @@ ecauto_association_rules(PG_FUNCTION_ARGS)
 	ec_state_require();
 	ec_require_operator("find association rules");
 	InitMaterializedSRF(fcinfo, 0);
+	ec_progress_begin("association_rules");
+	ec_progress_phase("read orders", 0);
 
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
@@ -255,7 +257,9 @@ ecauto_association_rules(PG_FUNCTION_ARGS)
 	rules.sets = ec_names_create();
 	rules.room = 1024;
 	rules.count = palloc(rules.room * sizeof(int));
+	ec_progress_phase("frequent sets", n);
 	eclat(&rules, prefix, 0, list, n);
+	ec_progress_phase("rules", ec_names_count(rules.sets));
 
 	row_context = AllocSetContextCreate(context, "ecauto rules", ALLOCSET_DEFAULT_SIZES);
 	MemoryContextSwitchTo(row_context);
@@ -267,6 +271,7 @@ ecauto_association_rules(PG_FUNCTION_ARGS)
 
 		if (size < 2)
 			continue;
+		ec_progress_advance(1);
 		if (i % 1024 == 0)
 			CHECK_FOR_INTERRUPTS();
 		memcpy(items, ec_names_get(rules.sets, i)->key, size * sizeof(int));
@@ -304,6 +309,7 @@ ecauto_association_rules(PG_FUNCTION_ARGS)
 			MemoryContextReset(row_context);
 		}
 	}
+	ec_progress_end();
 	MemoryContextSwitchTo(context);
 	return (Datum) 0;
 }

@@ -735,11 +735,13 @@ ecauto_refresh_segments(PG_FUNCTION_ARGS)
 		elog(ERROR, "return type must be a row type");
 	ec_state_require();
 	ec_require_operator("refresh segments");
+	ec_progress_begin("refresh_segments");
 	ec_segments_lock();
 	if (full)
 		ec_segments_refresh(NULL, NULL, false, ec_now(), &result);
 	else if (refresh_due(ec_now(), NULL, true, &result) && result.entered + result.left > 0)
 		ec_wake_at_commit(EC_WAKE_TICK);
+	ec_progress_end();
 	values[0] = Int64GetDatum(result.customers);
 	nulls[0] = full;
 	values[1] = Int64GetDatum(result.changed);

@@ -20,6 +20,7 @@
 #include "utils/array.h"
 #include "utils/builtins.h"
 
+#include "core/core.h"
 #include "stock/stock_forecast.h"
 
 PG_FUNCTION_INFO_V1(ecauto_forecast);
@@ -230,6 +231,7 @@ ecauto_forecast_fit(PG_FUNCTION_ARGS)
 	if (n == 0)
 		PG_RETURN_NULL();
 	ec_forecast(y, n, period, horizon, method, true, &f);
+	ec_progress_advance(1);		/* of forecast_all() */
 	means = palloc(sizeof(Datum) * Max(1, horizon));
 	for (int h = 0; h < horizon; h++)
 		means[h] = Float8GetDatum(f.mean[h]);
