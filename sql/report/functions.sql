@@ -115,11 +115,13 @@ BEGIN
 	RETURN NEXT;
 
 	IF operator AND has_function_privilege('ecauto.schedule_status()', 'EXECUTE') THEN
-		FOR r IN SELECT j.job, j.state, j.detail FROM ecauto.schedule_status() j LOOP
-			item := 'job ' || r.job;
-			value := r.state;
+		FOR r IN SELECT CASE WHEN j.state = 'not scheduled' THEN 'jobs' ELSE 'job ' || j.job END AS item, j.state, min(j.detail) AS detail,
+				count(*) AS n, string_agg(j.job, ', ') AS jobs
+			FROM ecauto.schedule_status() j GROUP BY 1, 2 ORDER BY 1 DESC LOOP
+			item := r.item;
+			value := CASE WHEN r.state = 'not scheduled' THEN r.n || ' not scheduled' ELSE r.state END;
 			state := CASE WHEN r.state = 'failed' THEN 'error' WHEN r.state IN ('behind', 'unattended', 'not scheduled') THEN 'warning' ELSE 'ok' END;
-			detail := r.detail;
+			detail := CASE WHEN r.state = 'not scheduled' THEN format('%s: %s', r.jobs, r.detail) ELSE r.detail END;
 			RETURN NEXT;
 		END LOOP;
 	END IF;
