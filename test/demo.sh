@@ -167,7 +167,7 @@ tell received
 step "What ecauto saw and did"
 tell look
 report=$demo/report.html
-run_sql -q -d shop -A -t -c "SELECT ecauto.report_html((ecauto.now() - interval '90 days')::date, ecauto.now()::date + 1)" | as_server tee "$report" >/dev/null
+run_sql -q -d shop -A -t -c "SELECT ecauto.report_html((ecauto.now() - interval '90 days')::date, ecauto.now()::date)" | as_server tee "$report" >/dev/null
 grep -q '</html>' "$report" || die "the report is not complete: $report"
 
 trap - EXIT INT HUP TERM
