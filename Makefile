@@ -12,7 +12,10 @@ EC_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ecauto.control
 MODULE_big = ecauto
 OBJS = $(patsubst %.c,%.o,$(sort $(wildcard src/*.c src/*/*.c)))
 
-DATA_built = ecauto--$(EC_VERSION).sql
+# Updates lead to this version from each one that was released (test/freeze.sh).
+RELEASED = $(filter-out $(EC_VERSION),$(patsubst test/released/%.install,%,$(wildcard test/released/*.install)))
+UPDATES = $(patsubst %,ecauto--%--$(EC_VERSION).sql,$(RELEASED))
+DATA_built = ecauto--$(EC_VERSION).sql $(UPDATES)
 SQL_DOMAINS = $(shell sed -n 's/^\([a-z]*\):.*/\1/p' src/modules.txt)
 SQL_SOURCES = $(sort $(wildcard sql/*/*.sql sql/*/*/*.sql sql/*/*/*.json sql/*/*.html))
 
@@ -23,7 +26,7 @@ ISOLATION_OPTS = --inputdir=test --outputdir=. --load-extension=ecauto
 
 EXTRA_CLEAN = ecauto--*.sql build results tmp_check output_iso log
 
-PG_CPPFLAGS = -I$(srcdir)/src $(shell curl-config --cflags)
+PG_CPPFLAGS = -I$(srcdir)/src -DEC_VERSION='"$(EC_VERSION)"' $(shell curl-config --cflags)
 PG_CFLAGS = -Wall -Wextra -Wno-unused-parameter -Wno-sign-compare -Wno-missing-field-initializers
 SHLIB_LINK = $(shell curl-config --libs)
 ifdef WERROR
@@ -41,6 +44,8 @@ include $(PGXS)
 # Loops over floats that are worth vector instructions.
 src/recommend/recommend_solve.o: CFLAGS += $(CFLAGS_UNROLL_LOOPS) $(CFLAGS_VECTORIZE)
 
+src/core/core_state.o: ecauto.control
+
 # PGXS knows nothing of our headers.
 $(OBJS): $(wildcard src/*.h src/*/*.h)
 
@@ -48,6 +53,10 @@ ecauto--$(EC_VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_SOURCES)
 	sh sql/assemble.sh "$(EC_VERSION)" $(SQL_DOMAINS) > $@.tmp
 	mv $@.tmp $@
 
-.PHONY: pgtap isolation bench bench-outbox demo demo-stop test headerscheck check-modules format format-check coverage
-pgtap isolation bench bench-outbox demo demo-stop test headerscheck check-modules format format-check coverage:
+$(UPDATES): ecauto--%--$(EC_VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_SOURCES) $(wildcard sql/*--*.sql)
+	sh sql/assemble.sh --from $* "$(EC_VERSION)" $(SQL_DOMAINS) > $@.tmp
+	mv $@.tmp $@
+
+.PHONY: pgtap isolation bench bench-outbox demo demo-stop test test-matrix headerscheck check-modules format format-check coverage dist deb freeze
+pgtap isolation bench bench-outbox demo demo-stop test test-matrix headerscheck check-modules format format-check coverage dist deb freeze:
 	PG_CONFIG="$(PG_CONFIG)" sh test/target.sh $@

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Writes the install script to standard output.
+# Writes the install script, or the one that updates, to standard output.
 #
 #   assemble.sh VERSION DOMAIN...
+#   assemble.sh --from OLD VERSION DOMAIN...
 #
 # Each domain gives its functions (functions.sql and further files beside it)
 # and its state (state_NNN.sql: the statements that take ecauto_data from
@@ -25,13 +26,13 @@ for domain in "$@"; do
 			*/state_*.sql | *'*'*) continue ;;
 		esac
 		printf -- '-- %s\n' "$file"
-		sed 's/^CREATE OR REPLACE /CREATE /' "$file"
+		code "$file"
 		printf '\n'
 	done
 done
 
 separator=' '
-printf 'CREATE FUNCTION ecauto.presets()\nRETURNS TABLE (preset text, definition text)\n'
+printf '%s FUNCTION ecauto.presets()\nRETURNS TABLE (preset text, definition text)\n' "$create"
 printf 'LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\nVALUES'
 for file in shop/presets/*.sql; do
 	printf "%s('%s', \$ecauto_preset\$" "$separator" "$(basename "$file" .sql)"
@@ -51,7 +52,7 @@ printf 'COMMENT ON FUNCTION ecauto.report_page() IS\n'
 printf "'the page of ecauto.report_html() as a Mustache template; copy it to make a page of your own with ecauto.render() and ecauto.report_data()';\n\n"
 
 separator=' '
-printf 'CREATE FUNCTION ecauto.library()\nRETURNS TABLE (template text, definition jsonb)\n'
+printf '%s FUNCTION ecauto.library()\nRETURNS TABLE (template text, definition jsonb)\n' "$create"
 printf 'LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\nVALUES'
 for file in flow/library/*.json; do
 	printf "%s('%s', \$ecauto_library\$" "$separator" "$(basename "$file" .json)"
@@ -66,7 +67,7 @@ printf "'templates of flows, as they stand in the files of the library; see ecau
 steps=$(for domain in "$@"; do ls "$domain"/state_*.sql 2>/dev/null || true; done |
 	sed 's/.*state_\([0-9]*\)\.sql/\1/' | sort -u)
 for step in $steps; do
-	printf 'CREATE FUNCTION ecauto.state_step_%s()\n' "$step"
+	printf '%s FUNCTION ecauto.state_step_%s()\n' "$create" "$step"
 	printf 'RETURNS void\nLANGUAGE plpgsql\nSET search_path = pg_catalog, pg_temp\n'
 	printf 'AS $ecauto_state$\nBEGIN\n'
 	for domain in "$@"; do
@@ -78,3 +79,17 @@ for step in $steps; do
 	printf 'COMMENT ON FUNCTION ecauto.state_step_%s() IS\n' "$step"
 	printf "'takes the state in schema ecauto_data to version %d; called by ecauto.setup() alone';\n" "$((1$step - 1000))"
 done
+
+# New SQL with an old library would fail later, one call at a time.
+cat <<SQL
+
+DO \$\$
+BEGIN
+	IF ecauto.library_version() <> '$version' THEN
+		RAISE EXCEPTION 'the library of ecauto is of version %, its SQL of version $version', ecauto.library_version()
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+				HINT = 'Install the package of that version; if it is installed, restart the server, which has loaded the library of the other one, or at least reconnect.';
+	END IF;
+END
+\$\$;
+SQL

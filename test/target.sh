@@ -2,7 +2,8 @@
 # The Makefile's targets that are not PGXS's.
 #
 #   target.sh test|pgtap|isolation|headerscheck|check-modules|demo|demo-stop|
-#             bench|bench-outbox|format|format-check|coverage
+#             bench|bench-outbox|format|format-check|coverage|test-matrix|dist|
+#             deb|freeze
 set -eu
 here=$(dirname "$0")
 
@@ -19,6 +20,10 @@ bench-outbox) exec sh "$here/bench.sh" outbox_http outbox_mail outbox_latency ou
 format) exec sh "$here/format.sh" ;;
 format-check) exec sh "$here/format.sh" check ;;
 coverage) exec sh "$here/coverage.sh" ;;
+test-matrix) exec bash "$here/matrix.sh" ;;
+dist) exec sh "$here/dist.sh" ;;
+deb) exec bash "$here/deb.sh" ;;
+freeze) exec sh "$here/freeze.sh" ;;
 *)
 	echo "target.sh: there is no target $1" >&2
 	exit 2

@@ -8,6 +8,13 @@ LANGUAGE C STABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.now() IS
 'the time by which ecauto decides: the start of the current statement, or what the setting ecauto.clock says';
 
+CREATE OR REPLACE FUNCTION ecauto.library_version()
+RETURNS text
+AS 'MODULE_PATHNAME', 'ecauto_library_version'
+LANGUAGE C STABLE STRICT PARALLEL SAFE;
+COMMENT ON FUNCTION ecauto.library_version() IS
+'version of the library that this session has loaded; that of the SQL is the extension''s, and both should be the same';
+
 CREATE OR REPLACE FUNCTION ecauto.new_id()
 RETURNS uuid
 AS 'MODULE_PATHNAME', 'ecauto_new_id'

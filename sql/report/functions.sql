@@ -16,7 +16,8 @@ BEGIN
 	state := 'ok';
 	item := 'extension';
 	value := (SELECT extversion FROM pg_extension WHERE extname = 'ecauto');
-	detail := NULL;
+	detail := CASE WHEN ecauto.library_version() <> value
+		THEN format('The library is of version %s: run ALTER EXTENSION ecauto UPDATE, then SELECT ecauto.setup().', ecauto.library_version()) END;
 	RETURN NEXT;
 
 	item := 'state';

@@ -27,7 +27,7 @@ AS 'MODULE_PATHNAME', 'ecauto_demand_series_finalfunc'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.demand_series_finalfunc(float8[]) IS 'of aggregate demand_series';
 
-CREATE AGGREGATE ecauto.demand_series(place integer, units float8, length integer) (
+CREATE OR REPLACE AGGREGATE ecauto.demand_series(place integer, units float8, length integer) (
 	SFUNC = ecauto.demand_series_sfunc,
 	STYPE = float8[],
 	SSPACE = 4096,

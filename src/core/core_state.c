@@ -15,12 +15,16 @@
 
 #include "catalog/namespace.h"
 #include "catalog/pg_namespace.h"
+#include "fmgr.h"
 #include "utils/acl.h"
+#include "utils/builtins.h"
 #include "utils/lsyscache.h"
 #include "utils/snapmgr.h"
 #include "utils/syscache.h"
 
 #include "core/core.h"
+
+PG_FUNCTION_INFO_V1(ecauto_library_version);
 
 /* the schema whose version was found to be right in this session */
 static Oid	checked_schema = InvalidOid;
@@ -117,4 +121,15 @@ ec_state_require(void)
 				 ? errhint("Run ALTER EXTENSION ecauto UPDATE, then SELECT ecauto.setup().")
 				 : errhint("Install the newer library again and reconnect.")));
 	checked_schema = schema;
+}
+
+/*
+ * ecauto.library_version() returns text
+ *
+ * The version that the Makefile took from the control file.
+ */
+Datum
+ecauto_library_version(PG_FUNCTION_ARGS)
+{
+	PG_RETURN_TEXT_P(cstring_to_text(EC_VERSION));
 }
