@@ -96,13 +96,28 @@ ec_as_end(EcAs *as)
 }
 
 /*
+ * Has user been given a privilege on table ecauto_data.shop?  The sets of
+ * privileges that ecauto.grant_reader() and its kin give (sql/security) hold
+ * SELECT on it for whoever may read, and REFERENCES, which is good for nothing
+ * else there, for operators and administrators.
+ */
+static bool
+has_mark(Oid user, AclMode privilege)
+{
+	Oid			shop = ec_state_relation("shop", true);
+
+	return OidIsValid(shop) && pg_class_aclcheck(shop, user, privilege) == ACLCHECK_OK;
+}
+
+/*
  * May user do what concerns the whole shop: those who have the rights of the
- * owner of the state.
+ * owner of the state, or were made operators by ecauto.grant_operator() or
+ * grant_admin().  Which functions they may call is a matter of EXECUTE.
  */
 bool
 ec_is_operator(Oid user)
 {
-	return has_privs_of_role(user, ec_state_owner());
+	return has_privs_of_role(user, ec_state_owner()) || has_mark(user, ACL_REFERENCES);
 }
 
 /*
@@ -115,6 +130,22 @@ ec_require_operator(const char *what)
 		ereport(ERROR,
 				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 				 errmsg("permission denied to %s", what),
-				 errdetail("Only roles with the privileges of \"%s\", the owner of schema \"%s\", may do this.",
-						   GetUserNameFromId(ec_state_owner(), false), EC_STATE_SCHEMA)));
+				 errdetail("Only roles with the privileges of \"%s\", the owner of schema \"%s\", and operators may do this.",
+						   GetUserNameFromId(ec_state_owner(), false), EC_STATE_SCHEMA),
+				 errhint("See ecauto.grant_operator().")));
+}
+
+/*
+ * Refuse the current user unless he is an operator or may read the state.
+ */
+void
+ec_require_reader(const char *what)
+{
+	if (!ec_is_operator(GetUserId()) && !has_mark(GetUserId(), ACL_SELECT))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to %s", what),
+				 errdetail("Only roles with the privileges of \"%s\", the owner of schema \"%s\", operators and readers may do this.",
+						   GetUserNameFromId(ec_state_owner(), false), EC_STATE_SCHEMA),
+				 errhint("See ecauto.grant_reader().")));
 }

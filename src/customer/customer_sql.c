@@ -40,7 +40,7 @@ ecauto_customer_facts(PG_FUNCTION_ARGS)
 	EcAs		as;
 
 	ec_state_require();
-	ec_require_operator("read facts of customers");
+	ec_require_reader("read facts of customers");
 	InitMaterializedSRF(fcinfo, 0);
 	if (result->setDesc->natts != ec_customer_ncolumns)
 		elog(ERROR, "ecauto.customer_facts() has %d columns, the library knows %d",

@@ -180,7 +180,7 @@ ecauto_flow_diagram(PG_FUNCTION_ARGS)
 	int32		id;
 
 	ec_state_require();
-	ec_require_operator("see a flow");
+	ec_require_reader("see a flow");
 	id = ec_flow_find(text_to_cstring(PG_GETARG_TEXT_PP(0)), &version, NULL);
 	flow = ec_flow_load(id, version);
 

@@ -373,7 +373,7 @@ ecauto_outbox_status(PG_FUNCTION_ARGS)
 	int			n = 0;
 
 	ec_state_require();
-	ec_require_operator("see the status of the outbox");
+	ec_require_reader("see the status of the outbox");
 	names = ec_endpoint_names();
 	elements = palloc(sizeof(Datum) * (list_length(names) + 1));
 	foreach(cell, names)

@@ -413,7 +413,7 @@ ecauto_explain_price(PG_FUNCTION_ARGS)
 	EcReprice  *run;
 
 	ec_state_require();
-	ec_require_operator("explain a price");
+	ec_require_reader("explain a price");
 	InitMaterializedSRF(fcinfo, 0);
 	sku = ec_pricing_sku_key(text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	explaining.currency = ec_currency_or_own(text_to_cstring(PG_GETARG_TEXT_PP(1)));
@@ -467,7 +467,7 @@ ecauto_price_problems(PG_FUNCTION_ARGS)
 	EcReprice  *run;
 
 	ec_state_require();
-	ec_require_operator("look for problems of prices");
+	ec_require_reader("look for problems of prices");
 	InitMaterializedSRF(fcinfo, 0);
 	context = AllocSetContextCreate(CurrentMemoryContext, "ecauto reprice", ALLOCSET_DEFAULT_SIZES);
 	old = MemoryContextSwitchTo(context);

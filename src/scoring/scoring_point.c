@@ -457,7 +457,7 @@ ecauto_score(PG_FUNCTION_ARGS)
 	if (PG_ARGISNULL(0))
 		PG_RETURN_NULL();
 	ec_state_require();
-	ec_require_operator("read scores");
+	ec_require_reader("read scores");
 	args[0] = PG_GETARG_DATUM(0);
 	args[1] = then ? PG_GETARG_DATUM(1) : TimestampTzGetDatum(ec_now());
 	if (then && TIMESTAMP_NOT_FINITE(DatumGetTimestampTz(args[1])))

@@ -193,7 +193,7 @@ ecauto_in_segment(PG_FUNCTION_ARGS)
 	bool		found;
 
 	ec_state_require();
-	ec_require_operator("ask about segments");
+	ec_require_reader("ask about segments");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		PG_RETURN_NULL();
 	name = text_to_cstring(PG_GETARG_TEXT_PP(1));
@@ -235,7 +235,7 @@ ecauto_segment_members(PG_FUNCTION_ARGS)
 	EcAs		as;
 
 	ec_state_require();
-	ec_require_operator("read the members of a segment");
+	ec_require_reader("read the members of a segment");
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
 	if (PG_ARGISNULL(0))
 		return (Datum) 0;
@@ -292,7 +292,7 @@ ecauto_segment_sql(PG_FUNCTION_ARGS)
 	EcAs		as;
 
 	ec_state_require();
-	ec_require_operator("read the query of a segment");
+	ec_require_reader("read the query of a segment");
 	set = ec_segments_load();
 	segment = ec_segment_get(set, text_to_cstring(PG_GETARG_TEXT_PP(0)));
 	broken_refuse(segment);

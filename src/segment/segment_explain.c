@@ -445,7 +445,7 @@ ecauto_explain_segment(PG_FUNCTION_ARGS)
 	EcSegment  *segment;
 
 	ec_state_require();
-	ec_require_operator("explain a segment");
+	ec_require_reader("explain a segment");
 	InitMaterializedSRF(fcinfo, 0);
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(1))
 		return (Datum) 0;

@@ -194,7 +194,7 @@ ecauto_segment_overlap(PG_FUNCTION_ARGS)
 	EcAs		as;
 
 	ec_state_require();
-	ec_require_operator("compare segments");
+	ec_require_reader("compare segments");
 	InitMaterializedSRF(fcinfo, 0);
 	set = ec_segments_load();
 	if (set->segments == NIL)

@@ -106,7 +106,7 @@ ecauto_read_roles(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	ec_state_require();
-	ec_require_operator("check the shop");
+	ec_require_reader("check the shop");
 	InitMaterializedSRF(fcinfo, 0);
 	for (int i = 0; i < ec_nroles; i++)
 	{

@@ -67,7 +67,7 @@ ecauto_role_rows(PG_FUNCTION_ARGS)
 	int64		nrows;
 
 	InitMaterializedSRF(fcinfo, MAT_SRF_USE_EXPECTED_DESC);
-	ec_require_operator("read roles");
+	ec_require_reader("read roles");
 	if (PG_ARGISNULL(0) || PG_ARGISNULL(2))
 		ereport(ERROR,
 				(errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),

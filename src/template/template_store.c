@@ -442,7 +442,7 @@ ecauto_templates(PG_FUNCTION_ARGS)
 	ReturnSetInfo *result = (ReturnSetInfo *) fcinfo->resultinfo;
 
 	ec_state_require();
-	ec_require_operator("see mail templates");
+	ec_require_reader("see mail templates");
 	InitMaterializedSRF(fcinfo, 0);
 	if (SPI_connect() != SPI_OK_CONNECT)
 		elog(ERROR, "SPI_connect failed");
