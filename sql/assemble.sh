@@ -12,13 +12,39 @@
 # flow/library/ the rows of ecauto.library(); report/page.html is what
 # ecauto.report_page() returns.  A fresh install creates, it does not replace:
 # something planted under one of our names beforehand makes it fail.
+#
+# An update is OLD--VERSION.sql beside this file, if there is one (it drops what
+# is gone, and what CREATE OR REPLACE cannot replace, and creates new types),
+# then all functions again.  Both kinds of script end with a look at the library.
 set -eu
 cd "$(dirname "$0")"
+old=
+if [ "$1" = --from ]; then
+	old=$2
+	shift 2
+fi
 version=$1
 shift
 
 printf '/* ecauto %s: assembled from sql/, do not edit */\n\n' "$version"
-printf '\\echo Use "CREATE EXTENSION ecauto" to load this file. \\quit\n\n'
+if [ -n "$old" ]; then
+	printf '\\echo Use "ALTER EXTENSION ecauto UPDATE" to load this file. \\quit\n\n'
+	create='CREATE OR REPLACE'
+	[ ! -f "$old--$version.sql" ] || cat "$old--$version.sql"
+else
+	printf '\\echo Use "CREATE EXTENSION ecauto" to load this file. \\quit\n\n'
+	create=CREATE
+fi
+
+# What is written CREATE without OR REPLACE is made once.
+code()
+{
+	if [ -n "$old" ]; then
+		sed '/^CREATE \(SCHEMA\|FOREIGN\|TYPE\|OPERATOR\|CAST\|DOMAIN\)/,/;$/d' "$1"
+	else
+		sed 's/^CREATE OR REPLACE /CREATE /' "$1"
+	fi
+}
 
 for domain in "$@"; do
 	for file in "$domain"/*.sql; do
@@ -44,7 +70,7 @@ printf ';\nEND;\n'
 printf 'COMMENT ON FUNCTION ecauto.presets() IS\n'
 printf "'shops that ecauto knows, and what it knows of them: queries for the roles, sources, writers, parameters';\n\n"
 
-printf 'CREATE FUNCTION ecauto.report_page()\nRETURNS text\n'
+printf '%s FUNCTION ecauto.report_page()\nRETURNS text\n' "$create"
 printf 'LANGUAGE sql IMMUTABLE PARALLEL SAFE\nBEGIN ATOMIC\nSELECT $ecauto_page$'
 cat report/page.html
 printf '$ecauto_page$::text;\nEND;\n'
@@ -85,7 +111,7 @@ cat <<SQL
 
 DO \$\$
 BEGIN
-	IF ecauto.library_version() <> '$version' THEN
+	IF ecauto.library_version() OPERATOR(pg_catalog.<>) '$version' THEN
 		RAISE EXCEPTION 'the library of ecauto is of version %, its SQL of version $version', ecauto.library_version()
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 				HINT = 'Install the package of that version; if it is installed, restart the server, which has loaded the library of the other one, or at least reconnect.';

@@ -28,8 +28,8 @@ say "building"
 	cd "$source"
 	# the versions of PostgreSQL that this Debian carries
 	as_server pg_buildext updatecontrol
-	as_server env -u MAKEFLAGS dpkg-buildpackage -us -uc >"$build/log" 2>&1 ||
-		{ tail -n 60 "$build/log" >&2; die "the package does not build"; }
+	as_server env -u MAKEFLAGS dpkg-buildpackage -us -uc >"$dir/log" 2>&1 ||
+		{ tail -n 60 "$dir/log" >&2; die "the package does not build"; }
 )
 say "lintian"
 as_server lintian --fail-on error,warning --display-info --suppress-tags initial-upload-closes-no-bugs "$dir"/*.changes || die "lintian has something to say"
