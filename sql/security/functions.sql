@@ -10,9 +10,9 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE
 SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT CASE
-	-- for the owner of the extension
+	-- for the owner of the extension; of the state, since it goes through all of its tables
 	WHEN $1 IN ('set_privileges', 'grant_reader', 'grant_operator', 'grant_admin', 'revoke_reader', 'revoke_operator', 'revoke_admin',
-		'capture') OR $1 LIKE 'state_step_%' THEN 'owner'
+		'capture', 'erase_customer', 'export_customer', 'personal_values', 'find_personal_data') OR $1 LIKE 'state_step_%' THEN 'owner'
 	-- what the shop is, what runs as its definer, what cannot be undone, what tells a person from another
 	WHEN $1 IN ('attach_shop', 'detach_shop', 'bind_role', 'bind_table', 'bind_source', 'bind_write', 'bind_preset', 'unbind_role', 'install_capture',
 		'lock_shop', 'follow_renames', 'load_history', 'resolve_source', 'setup', 'require_shop', 'set_main_currency',
@@ -20,11 +20,10 @@ SELECT CASE
 		'create_promotion', 'drop_promotion', 'create_segment', 'alter_segment', 'drop_segment', 'create_score_rule', 'drop_score_rule',
 		'create_score_threshold', 'drop_score_threshold', 'create_template', 'drop_template', 'set_stock_policy', 'drop_stock_policy',
 		'set_order_mail', 'drop_order_mail', 'set_frequency_cap', 'drop_frequency_cap', 'set_quiet_hours',
-		'drop_old_events', 'drop_old_runs', 'drop_old_price_history', 'erase_customer', 'erase_contact', 'export_customer', 'personal_values',
-		'find_personal_data', 'cron_run') THEN 'admin'
+		'erase_contact') THEN 'admin'
 	-- what changes nothing and tells no secret, though it is not STABLE
 	WHEN $1 IN ('status', 'schedule_status', 'check_shop', 'read_roles', 'role_rows', 'worker_status', 'sellable', 'availability', 'stock_position', 'showable',
-		'recommend', 'similar', 'also_bought', 'trending', 'complete_basket', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') THEN 'reader'
+		'recommend', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') THEN 'reader'
 	WHEN $1 IN ('consents', 'may_send', 'address_hash') THEN 'operator'
 	WHEN $2 THEN 'operator'
 	ELSE 'reader' END
@@ -46,7 +45,7 @@ UNION ALL
 SELECT 'operator', 'INSERT, UPDATE, DELETE' WHERE $1 IN (
 	'badge', 'clv_model', 'cost', 'demand', 'demand_event', 'demand_line', 'demand_setting', 'demand_stale', 'fx_rate', 'job', 'job_run', 'notice', 'offer',
 	'price_bound', 'price_history', 'price_proposal', 'price_series', 'prior_price_policy', 'purchase_order', 'purchase_order_line', 'purchase_receipt',
-	'purchase_setting', 'recommend_consumable', 'replenishment', 'reservation', 'reservation_sku', 'rfm_score', 'rfm_setting', 'season_index', 'sku_forecast',
+	'purchase_setting', 'recommend_consumable', 'replenishment', 'reservation', 'reservation_sku', 'rfm_score', 'rfm_setting', 'recommend_excluded', 'order_changed', 'season_index', 'sku_forecast',
 	'stock_alert', 'stock_alert_stale', 'stock_incoming', 'stock_out', 'supplier', 'supplier_holiday', 'tag', 'vat_rate', 'waiting', 'waiting_setting', 'waiting_sku')
 UNION ALL
 SELECT 'operator', p FROM (VALUES ('shop', 'REFERENCES'), ('role_binding', 'UPDATE (resync)'), ('price_rule', 'UPDATE (enabled)')) x (t, p) WHERE x.t = $1
