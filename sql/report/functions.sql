@@ -97,7 +97,7 @@ BEGIN
 		value := CASE WHEN r.pid IS NULL THEN 'not running' ELSE 'running' END;
 		state := CASE WHEN r.pid IS NULL THEN 'warning' ELSE 'ok' END;
 		detail := CASE WHEN r.pid IS NOT NULL THEN 'process ' || r.pid
-			WHEN coalesce(current_setting('shared_preload_libraries') !~ '\mecauto\M', true)
+			WHEN pg_has_role('pg_read_all_settings', 'USAGE') AND current_setting('shared_preload_libraries') !~ '\mecauto\M'
 				THEN format('Add ecauto to shared_preload_libraries and restart, or call ecauto.%s() from pg_cron.', CASE r.worker WHEN 'tick' THEN 'tick' ELSE 'deliver' END)
 			WHEN NOT current_database() = ANY (SELECT btrim(d, ' "') FROM regexp_split_to_table(current_setting('ecauto.databases'), ',') d)
 				THEN format('Add %s to ecauto.databases and reload, or call ecauto.%s() from pg_cron.', current_database(), CASE r.worker WHEN 'tick' THEN 'tick' ELSE 'deliver' END)
@@ -107,7 +107,7 @@ BEGIN
 
 	item := 'pg_cron';
 	value := CASE WHEN EXISTS (SELECT FROM pg_extension e WHERE e.extname = 'pg_cron') THEN 'installed'
-		WHEN current_setting('shared_preload_libraries') ~ '\mpg_cron\M'
+		WHEN pg_has_role('pg_read_all_settings', 'USAGE') AND current_setting('shared_preload_libraries') ~ '\mpg_cron\M'
 			THEN CASE WHEN coalesce(current_setting('cron.database_name', true), 'postgres') = current_database() THEN 'not created' ELSE 'in database ' || coalesce(current_setting('cron.database_name', true), 'postgres') END
 		ELSE 'missing' END;
 	state := CASE WHEN value IN ('missing', 'not created') THEN 'warning' ELSE 'ok' END;

@@ -15,16 +15,16 @@ SELECT CASE
 		'capture', 'erase_customer', 'export_customer', 'personal_values', 'find_personal_data') OR $1 LIKE 'state_step_%' THEN 'owner'
 	-- what the shop is, what runs as its definer, what cannot be undone, what tells a person from another
 	WHEN $1 IN ('attach_shop', 'detach_shop', 'bind_role', 'bind_table', 'bind_source', 'bind_write', 'bind_preset', 'unbind_role', 'install_capture',
-		'lock_shop', 'follow_renames', 'load_history', 'resolve_source', 'setup', 'require_shop', 'set_main_currency',
+		'lock_shop', 'follow_renames', 'load_history', 'resolve_source', 'setup', 'set_main_currency',
 		'create_flow', 'drop_flow', 'ensure_flow', 'install_template', 'register_action', 'create_price_rule', 'drop_price_rule', 'set_price_guard',
 		'create_promotion', 'drop_promotion', 'create_segment', 'alter_segment', 'drop_segment', 'create_score_rule', 'drop_score_rule',
 		'create_score_threshold', 'drop_score_threshold', 'create_template', 'drop_template', 'set_stock_policy', 'drop_stock_policy',
 		'set_order_mail', 'drop_order_mail', 'set_frequency_cap', 'drop_frequency_cap', 'set_quiet_hours',
 		'erase_contact') THEN 'admin'
 	-- what changes nothing and tells no secret, though it is not STABLE
-	WHEN $1 IN ('status', 'schedule_status', 'check_shop', 'read_roles', 'role_rows', 'worker_status', 'sellable', 'availability', 'stock_position', 'showable',
+	WHEN $1 IN ('status', 'schedule_status', 'read_roles', 'role_rows', 'worker_status', 'sellable', 'availability', 'stock_position', 'showable',
 		'recommend', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') THEN 'reader'
-	WHEN $1 IN ('consents', 'may_send', 'address_hash') THEN 'operator'
+	WHEN $1 IN ('consents', 'may_send', 'address_hash', 'require_shop') THEN 'operator'
 	WHEN $2 THEN 'operator'
 	ELSE 'reader' END
 $$;
@@ -40,6 +40,8 @@ AS $$
 -- addresses, codes, what mails say: not for who only looks
 SELECT 'reader', 'SELECT' WHERE $1 NOT IN ('campaign_secret', 'outbox', 'outbox_history', 'outbox_key', 'consent', 'contact', 'coupon', 'coupon_attempt')
 UNION ALL
+SELECT 'reader', p FROM (VALUES ('outbox_history', 'SELECT (id, endpoint, state, finished_at)'), ('outbox', 'SELECT (id, endpoint)')) x (t, p) WHERE x.t = $1
+UNION ALL
 SELECT 'operator', 'SELECT' WHERE $1 <> 'campaign_secret'
 UNION ALL
 SELECT 'operator', 'INSERT, UPDATE, DELETE' WHERE $1 IN (
@@ -48,7 +50,7 @@ SELECT 'operator', 'INSERT, UPDATE, DELETE' WHERE $1 IN (
 	'purchase_setting', 'recommend_consumable', 'replenishment', 'reservation', 'reservation_sku', 'rfm_score', 'rfm_setting', 'recommend_excluded', 'order_changed', 'season_index', 'sku_forecast',
 	'stock_alert', 'stock_alert_stale', 'stock_incoming', 'stock_out', 'supplier', 'supplier_holiday', 'tag', 'vat_rate', 'waiting', 'waiting_setting', 'waiting_sku')
 UNION ALL
-SELECT 'operator', p FROM (VALUES ('shop', 'REFERENCES'), ('role_binding', 'UPDATE (resync)'), ('price_rule', 'UPDATE (enabled)')) x (t, p) WHERE x.t = $1
+SELECT 'operator', p FROM (VALUES ('schema_version', 'REFERENCES'), ('role_binding', 'UPDATE (resync)'), ('price_rule', 'UPDATE (enabled)')) x (t, p) WHERE x.t = $1
 UNION ALL
 SELECT 'admin', 'INSERT, UPDATE, DELETE' WHERE $1 IN (
 	'shop', 'frequency_cap', 'quiet_hours', 'installed_template', 'order_mail', 'price_guard', 'score_rule', 'score_threshold', 'score_reached', 'stock_policy')

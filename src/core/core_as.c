@@ -96,7 +96,7 @@ ec_as_end(EcAs *as)
 }
 
 /*
- * Has user been given a privilege on table ecauto_data.shop?  The sets of
+ * Has user been given a privilege on table ecauto_data.schema_version?  The sets of
  * privileges that ecauto.grant_reader() and its kin give (sql/security) hold
  * SELECT on it for whoever may read, and REFERENCES, which is good for nothing
  * else there, for operators and administrators.
@@ -104,9 +104,9 @@ ec_as_end(EcAs *as)
 static bool
 has_mark(Oid user, AclMode privilege)
 {
-	Oid			shop = ec_state_relation("shop", true);
+	Oid			mark = ec_state_relation("schema_version", true);
 
-	return OidIsValid(shop) && pg_class_aclcheck(shop, user, privilege) == ACLCHECK_OK;
+	return OidIsValid(mark) && pg_class_aclcheck(mark, user, privilege) == ACLCHECK_OK;
 }
 
 /*

@@ -19,7 +19,8 @@ SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l 
 	WHERE p.pronamespace = 'ecauto'::regnamespace AND l.lanname IN ('sql', 'plpgsql')
 	AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)
 	AND p.prosqlbody IS NULL	-- names were looked up when it was made
-	AND p.proname <> 'run_due_jobs' $$, 'each in SQL has a fixed search_path');
+	-- one commits, the other is inlined into functions that have one
+	AND p.proname NOT IN ('run_due_jobs', 'report_finite') $$, 'each in SQL has a fixed search_path');
 SELECT is((SELECT regexp_count(p.prosrc, '[=<>|+*/]') FROM (SELECT regexp_replace(p.prosrc, ':=', '') AS prosrc FROM pg_proc p WHERE p.proname = 'run_due_jobs') p), 0,
 	'but the procedure that commits, which uses no operator');
 SELECT is_empty($$ SELECT p.oid::regprocedure FROM pg_proc p WHERE p.pronamespace = 'ecauto'::regnamespace AND obj_description(p.oid, 'pg_proc') IS NULL $$, 'each says what it does');
@@ -34,7 +35,6 @@ SELECT ecauto.grant_reader('ec_reader'), ecauto.grant_operator('ec_operator'), e
 SELECT ecauto.grant_operator('ec_operator') \g /dev/null
 GRANT USAGE ON SCHEMA s TO ec_admin;
 GRANT ALL ON ALL TABLES IN SCHEMA s TO ec_admin;
-SELECT has_function_privilege('public', 'pg_catalog.now()', 'EXECUTE') \g /dev/null
 
 -- SQLSTATE of a statement run by a role; it leaves nothing behind
 CREATE FUNCTION public.ec_try(who name, statement text) RETURNS text LANGUAGE plpgsql AS $$
@@ -58,7 +58,7 @@ CREATE TEMP TABLE call (least text, statement text);
 INSERT INTO call VALUES
 	('reader', 'SELECT count(*) FROM ecauto.events()'),
 	('reader', 'SELECT count(*) FROM ecauto.status()'),
-	('reader', 'SELECT count(*) FROM ecauto.check_shop()'),
+	('operator', 'SELECT count(*) FROM ecauto.check_shop()'),
 	('reader', 'SELECT count(*) FROM ecauto.schedule_status()'),
 	('reader', 'SELECT count(*) FROM ecauto.customer_facts()'),
 	('reader', 'SELECT count(*) FROM ecauto.rfm(ecauto.now())'),
@@ -92,17 +92,17 @@ INSERT INTO call VALUES
 	('operator', 'SELECT ecauto.schedule_defaults()'),
 	('operator', 'SELECT ecauto.set_job(''clv'', ''03:00'')'),
 	('operator', 'SELECT ecauto.unschedule_defaults()'),
-	('operator', 'SELECT count(*) FROM ecauto_data.outbox'),
+	('operator', 'SELECT count(payload) FROM ecauto_data.outbox'),
 	('admin', 'SELECT ecauto.create_price_rule(''x'', ''{"sku": ["1"], "base": "price", "percent_off": 10}'')'),
-	('admin', 'SELECT ecauto.create_segment(''x'', ''orders_count > 0'')'),
+	('admin', 'SELECT ecauto.create_segment(''x'', ''customer.orders_count > 0'')'),
 	('admin', 'SELECT ecauto.create_template(''x'', ''s'', ''<p>h</p>'')'),
 	('admin', 'SELECT ecauto.create_promotion(''x'', ''{"percent": 10}'')'),
 	('admin', 'SELECT ecauto.create_score_rule(''x'', ''{"on": "visit", "points": 5}'')'),
-	('admin', 'SELECT ecauto.create_flow(''x'', ''{"on": "order.placed", "steps": [{"do": "tag", "tag": "x"}]}'')'),
+	('admin', 'SELECT ecauto.create_flow(''x'', ''{"on": "order.placed", "steps": [{"tag": {"order": "large"}}]}'')'),
 	('admin', 'SELECT ecauto.set_price_guard(''{"max_rows": 5}'')'),
 	('admin', 'SELECT ecauto.bind_role(''product'', ''SELECT id AS key, title FROM s.product'')'),
 	('admin', 'SELECT ecauto.unbind_role(''cart_line'')'),
-	('admin', 'SELECT ecauto.setup()'),
+	('operator', 'SELECT ecauto.setup()'),
 	('nobody', 'UPDATE ecauto_data.role_binding SET query = ''SELECT 1'''),
 	('nobody', 'UPDATE ecauto_data.role_binding SET definer = ''postgres'''),
 	('nobody', 'UPDATE ecauto_data.price_rule SET definer = ''postgres'''),
@@ -117,8 +117,7 @@ INSERT INTO call VALUES
 	('nobody', 'DROP TABLE ecauto_data.event CASCADE'),
 	('nobody', 'CREATE TRIGGER mine AFTER INSERT ON ecauto_data.event FOR EACH ROW EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
 	('nobody', 'SELECT ecauto.grant_admin(''ec_reader'')'),
-	('nobody', 'SELECT ecauto.erase_customer(''1'')'),
-	('nobody', 'SET ROLE postgres');
+	('nobody', 'SELECT ecauto.erase_customer(''1'')');
 
 SELECT is((SELECT array_agg(w || ' ' || result ORDER BY n) FROM (
 		SELECT n, w, CASE WHEN n = 4 AND c.least = 'nobody' THEN '' ELSE public.ec_try(('ec_' || w)::name, c.statement) END AS result
@@ -128,7 +127,7 @@ SELECT is((SELECT array_agg(w || ' ' || result ORDER BY n) FROM (
 FROM call c;
 -- being an administrator is not being the owner
 SELECT is(public.ec_try('ec_admin', c.statement), '42501', 'an administrator neither: ' || c.statement)
-FROM call c WHERE c.least = 'nobody' AND c.statement !~ 'flow_action|SET ROLE';
+FROM call c WHERE c.least = 'nobody' AND c.statement !~ 'flow_action';
 
 SELECT ecauto.revoke_admin('ec_admin'), ecauto.revoke_operator('ec_operator'), ecauto.revoke_reader('ec_reader') \g /dev/null
 SELECT is_empty(format($$ SELECT p.oid::regprocedure::text FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a WHERE p.pronamespace = 'ecauto'::regnamespace AND a.grantee = %1$L::regrole
