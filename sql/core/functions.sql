@@ -63,8 +63,8 @@ BEGIN
 		CREATE SCHEMA ecauto_data;
 		COMMENT ON SCHEMA ecauto_data IS
 			'ecauto: the state of the shop automation; made by ecauto.setup(), kept by DROP EXTENSION';
-	ELSIF NOT pg_has_role(owner, 'USAGE') AND NOT CASE WHEN has_schema_privilege('ecauto_data', 'USAGE')
-			THEN coalesce(has_table_privilege(to_regclass('ecauto_data.schema_version'), 'REFERENCES'), false) ELSE false END THEN
+	ELSIF NOT pg_has_role(owner, 'USAGE') AND NOT (CASE WHEN has_schema_privilege('ecauto_data', 'USAGE')
+			THEN coalesce(has_table_privilege(to_regclass('ecauto_data.schema_version'), 'REFERENCES'), false) ELSE false END) THEN
 		RAISE EXCEPTION 'permission denied to set up ecauto'
 			USING ERRCODE = 'insufficient_privilege',
 				DETAIL = format('Schema "ecauto_data" belongs to role "%s".', owner),
