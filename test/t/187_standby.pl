@@ -29,7 +29,7 @@ is($second->safe_psql('postgres', q{SELECT count(*) FROM ecauto.events(kind => '
 is($second->safe_psql('postgres', q{SELECT count(*) FROM ecauto.messages() WHERE state = 'queued'}), '1', 'and the message');
 cmp_ok($second->safe_psql('postgres', 'SELECT count(*) FROM ecauto.status()'), '>', 5, 'status() works there');
 is((ec_sqlstate($second, 'postgres', 'SELECT ecauto.tick();'))[0], '25006', 'a tick cannot');
-is($second->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE backend_type IN ('ecauto tick', 'ecauto delivery')}), '0', 'no worker serves a database of a standby');
+is($second->safe_psql('postgres', q{SELECT count(*) FROM pg_stat_activity WHERE application_name ~ '^ecauto (tick|delivery)'}), '0', 'no worker serves a database of a standby');
 
 # ---- the first server dies ----
 $first->stop('immediate');
