@@ -110,6 +110,7 @@ SELECT i.sku, count(*)::float8, format('bought %s times in 90 days', count(*))
 FROM ecauto_data.seen_order o JOIN ecauto_data.order_item i ON i.order_key = o.key
 WHERE o.placed_at > $1 - interval '90 days' AND o.placed_at <= $1
 	AND NOT coalesce(o.cancelled, false) AND NOT coalesce(o.is_refunded, false) AND (i.qty > 0 OR i.qty IS NULL)
+	AND NOT EXISTS (SELECT FROM ecauto_data.recommend_excluded x WHERE x.order_key = o.key)
 GROUP BY i.sku HAVING count(*) >= 2
 ORDER BY count(*) DESC, sum(i.qty) DESC NULLS LAST, i.sku LIMIT $2
 $$;

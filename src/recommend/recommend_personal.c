@@ -15,7 +15,6 @@
 #include <math.h>
 
 #include "catalog/pg_type.h"
-#include "common/hashfn.h"
 #include "fmgr.h"
 #include "miscadmin.h"
 #include "port/pg_bitutils.h"
@@ -66,7 +65,7 @@ typedef struct Targets
 static Target *
 targets_put(Targets *targets, int item, int because)
 {
-	uint32		at = murmurhash32(item) & (targets->size - 1);
+	uint32		at = item & (targets->size - 1);
 
 	while (targets->target[at].item != item && targets->target[at].item >= 0)
 		at = (at + 1) & (targets->size - 1);
@@ -102,8 +101,8 @@ targets_sum(EcServe *serve, EcTask task, const EcSource *sources, int nsources, 
 		}
 		total += counts[i];
 	}
-	/* no more targets than skus */
-	targets.size = pg_nextpower2_32((Min(total, serve->skus) + more) * 2 + 16);
+	/* numbers are hashes of themselves: where there is a place for each sku, none collide */
+	targets.size = pg_nextpower2_32(Min((total + more) * 2, serve->skus) + 16);
 	targets.target = palloc_extended(targets.size * sizeof(Target), MCXT_ALLOC_HUGE);
 	for (int i = 0; i < targets.size; i++)
 		targets.target[i].item = -1;
@@ -129,7 +128,7 @@ targets_sum(EcServe *serve, EcTask task, const EcSource *sources, int nsources, 
 static const Target *
 targets_find(const Targets *targets, int item)
 {
-	uint32		at = murmurhash32(item) & (targets->size - 1);
+	uint32		at = item & (targets->size - 1);
 
 	while (targets->target[at].item != item && targets->target[at].item >= 0)
 		at = (at + 1) & (targets->size - 1);
