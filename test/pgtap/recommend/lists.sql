@@ -2,7 +2,7 @@
 -- does not want to be shown.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(55);
+SELECT plan(56);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.timezone = 'UTC';
 SET LOCAL ecauto.clock = '2026-06-17 12:00+00';
@@ -133,5 +133,17 @@ RESET ROLE;
 SELECT is_empty($$ SELECT a.attrelid::regclass, a.attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
 	WHERE c.relnamespace = 'ecauto_data'::regnamespace AND c.relname LIKE 'recommend%' AND c.relkind IN ('r', 'p') AND a.attnum > 0
 		AND a.attname ~ '(customer|email|session)' AND a.atttypid IN ('text'::regtype, 'text[]'::regtype) $$, 'nothing is kept of a customer that would have to be erased');
+
+-- ---- 50,000 purchases of 9 skus: what is left is what he has not bought ----
+DELETE FROM orders;
+DELETE FROM order_line;
+INSERT INTO orders (id, customer_id, total) SELECT i, 1, 10 FROM generate_series(1, 10000) i;
+INSERT INTO order_line SELECT i, 1 + i % 10000, 1 + i % 9, 1, 10 FROM generate_series(1, 50000) i;
+INSERT INTO orders (id, customer_id, total) SELECT 20000 + i, 2, 10 FROM generate_series(1, 3) i;
+INSERT INTO order_line SELECT 60000 + i, 20000 + i, 10, 1, 10 FROM generate_series(1, 3) i;
+SELECT ecauto.set_consumable('4', false) \g /dev/null
+SELECT ecauto.tick() \g /dev/null
+SELECT ecauto.build_recommendations() \g /dev/null
+SELECT is((SELECT array_agg(sku) FROM ecauto.recommend('1', 10)), '{10}', 'a customer with 50,000 purchases');
 SELECT * FROM finish();
 ROLLBACK;
