@@ -290,7 +290,10 @@ typedef struct EcSetting
 	double		popular;		/* weight of what is popular now beside what the customer had */
 } EcSetting;
 
-/* of a customer the last so many purchases count, in building and in serving */
+/* pairs grow with the square: of an order or a visitor so many items count; */
+#define EC_BASKET_ITEMS 1000
+
+/* of a customer the last so many, in building and in serving */
 #define EC_CUSTOMER_ITEMS 400
 
 /* half-life of a purchase in what is popular, in days */
@@ -304,6 +307,47 @@ extern int	ec_setting_neighbours(const EcSetting *setting, int nskus);
 /* ---- recommend_absorb.c ---- */
 
 extern bool ec_recommend_absorb(TimestampTz at, int64 *orders);
+
+/* ---- recommend_source.c ---- */
+
+/* Weights by source; the targets of each ascending. */
+typedef struct EcSources
+{
+	int64	   *start;			/* [items + 1] */
+	int		   *target;
+	float	   *weight;
+} EcSources;
+
+extern EcSources *ec_sources_solve(const EcMatrix *matrix, const EcEase *options, EcEaseReport *report);
+
+/* ---- recommend_holdout.c ---- */
+
+/* Something that happened after all that is known of it. */
+typedef struct EcTest
+{
+	int			nhad;
+	int		   *had;			/* what is known: items, ... */
+	double	   *age;			/* ... and the days since */
+	int			nheld;
+	int		   *held;			/* what is to be found: items */
+} EcTest;
+
+/* History in two: what a model may know, and what it is asked. */
+typedef struct EcHoldout
+{
+	int			nitems;
+	EcMatrix   *matrix;			/* what is known */
+	double	   *popular;		/* [nitems] how popular at the end of it, the first one 1 */
+	int			ntests;			/* some of all, if there are many */
+	EcTest	   *test;
+	bool		by_time;		/* else by chance */
+} EcHoldout;
+
+extern EcHoldout *ec_holdout(const EcBought *history, EcTask task, TimestampTz split, int most);
+
+/* ---- recommend_evaluate.c ---- */
+
+extern void ec_settings_choose(const EcBought *history);
 
 /* ---- recommend_build.c ---- */
 

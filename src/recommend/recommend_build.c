@@ -228,62 +228,21 @@ baskets_write(const Build *build, const EcMatrix *matrix)
 
 /* ---- weights ---- */
 
-/* Weights as they are solved for, target by target. */
-typedef struct Solved
-{
-	int64		n;
-	int64		room;
-	int		   *source;
-	int		   *target;
-	float	   *weight;
-} Solved;
-
-/* EcEaseTarget */
-static void
-solved_put(int target, const EcWeight *weights, int n, void *arg)
-{
-	Solved	   *solved = arg;
-
-	while (solved->n + n > solved->room)
-	{
-		solved->room *= 2;
-		solved->source = repalloc_huge(solved->source, solved->room * sizeof(int));
-		solved->target = repalloc_huge(solved->target, solved->room * sizeof(int));
-		solved->weight = repalloc_huge(solved->weight, solved->room * sizeof(float));
-	}
-	for (int i = 0; i < n; i++)
-	{
-		/* no number, or next to nothing: a solution that failed, or no evidence */
-		if (!(fabsf(weights[i].weight) >= 1e-6f && fabsf(weights[i].weight) < 1e6f))
-			continue;
-		solved->source[solved->n] = weights[i].source;
-		solved->target[solved->n] = target;
-		solved->weight[solved->n] = weights[i].weight;
-		solved->n++;
-	}
-}
-
 static void
 weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting *setting, Size memory,
 			  EcEaseRow row, void *row_arg)
 {
-	EcEase		options = {ec_setting_neighbours(setting, matrix->nitems), setting->lambda, setting->dropout, memory,
-	row, row_arg};
-	Solved		solved = {0};
+	EcEase		options = {
+		ec_setting_neighbours(setting, matrix->nitems), setting->lambda, setting->dropout, memory, row, row_arg
+	};
 	EcEaseReport report;
-	int64	   *start;
-	int		   *target;
-	float	   *weight;
+	EcSources  *sources;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ecauto weights", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext row_context = AllocSetContextCreate(context, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
 	MemoryContext old = MemoryContextSwitchTo(context);
 	EcBuilt	   *rows;
 
-	solved.room = 65536;
-	solved.source = palloc(solved.room * sizeof(int));
-	solved.target = palloc(solved.room * sizeof(int));
-	solved.weight = palloc(solved.room * sizeof(float));
-	ec_ease(matrix, &options, NULL, solved_put, &solved, &report);
+	sources = ec_sources_solve(matrix, &options, &report);
 	build->weights_ms += report.solve_ms + (row == NULL ? report.gram_ms : 0);
 	if (report.truncated > 0)
 		ereport(NOTICE,
@@ -291,27 +250,12 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting
 				 errdetail("Of %d items only the nearest pairs were kept.", report.truncated),
 				 errhint("Raise \"maintenance_work_mem\", which is %d kB.", maintenance_work_mem)));
 
-	/* by source; the targets of each stay in order */
-	start = palloc_extended((matrix->nitems + 1) * sizeof(int64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
-	target = palloc_extended(Max(solved.n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
-	weight = palloc_extended(Max(solved.n, 1) * sizeof(float), MCXT_ALLOC_HUGE);
-	for (int64 i = 0; i < solved.n; i++)
-		start[solved.source[i] + 1]++;
-	for (int i = 0; i < matrix->nitems; i++)
-		start[i + 1] += start[i];
-	for (int64 i = 0; i < solved.n; i++)
-	{
-		int64		at = start[solved.source[i]]++;
-
-		target[at] = solved.target[i];
-		weight[at] = solved.weight[i];
-	}
 	rows = ec_built_open("recommend_weight");
 	MemoryContextSwitchTo(row_context);
 	for (int i = 0; i < matrix->nitems; i++)
 	{
-		int64		from = i > 0 ? start[i - 1] : 0;
-		int			n = start[i] - from;
+		int64		from = sources->start[i];
+		int			n = sources->start[i + 1] - from;
 		Datum		values[5];
 
 		if (n == 0)
@@ -319,8 +263,8 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting
 		values[0] = Int64GetDatum(build->version);
 		values[1] = BoolGetDatum(basket);
 		values[2] = Int32GetDatum(i);
-		values[3] = ec_int_array(target + from, n);
-		values[4] = ec_real_array(weight + from, n);
+		values[3] = ec_int_array(sources->target + from, n);
+		values[4] = ec_real_array(sources->weight + from, n);
 		ec_built_put(rows, values);
 		MemoryContextReset(row_context);
 	}
@@ -379,6 +323,7 @@ build_run(Build *build, int neighbours)
 	build->orders = build->history->orders.n;
 	build->customers = build->history->orders.nusers;
 	build->skus = build->history->nskus;
+	ec_settings_choose(build->history);
 	for (int i = 0; i < EC_TASKS; i++)
 	{
 		setting[i] = ec_setting_read(i);
