@@ -119,34 +119,34 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 WITH m AS MATERIALIZED (
 	SELECT m.version, m.built_at FROM ecauto_data.recommend_model m WHERE m.version IS NOT NULL
-), line AS MATERIALIZED (
-	-- baskets that the lists did not know, of two skus that they know at least
-	SELECT x.order_key, x.no, x.sku
-	FROM (SELECT i.order_key, k.no, i.sku, count(*) OVER (PARTITION BY i.order_key) AS size
-		FROM ecauto.report_period($1, $2) p CROSS JOIN m
-		JOIN ecauto_data.seen_order o ON o.placed_at >= greatest(p.starts, m.built_at) AND o.placed_at < p.ends
-		JOIN ecauto_data.order_item i ON i.order_key = o.key
-		JOIN ecauto_data.recommend_item k ON k.version = m.version AND k.sku = i.sku
-		WHERE NOT coalesce(o.cancelled, false) AND i.qty > 0) x
-	WHERE x.size BETWEEN 2 AND 200
-), hit AS (
-	SELECT DISTINCT l.order_key
-	FROM line l CROSS JOIN m
-	JOIN ecauto_data.recommend_pair a ON a.version = m.version AND NOT a.viewed AND a.item = l.no
-	CROSS JOIN LATERAL (SELECT u.other FROM unnest(a.others, a.counts) u (other, n) ORDER BY u.n DESC, u.other LIMIT $3) u
-	JOIN line b ON b.order_key = l.order_key AND b.no = u.other
-), top AS (
-	SELECT a.items[1:$3] AS items FROM m JOIN ecauto_data.recommend_popular a ON a.version = m.version AND a.country = ''
-), popular AS (
-	SELECT count(DISTINCT l.order_key) AS hits FROM line l JOIN top t ON l.no = ANY (t.items)
+), basket AS MATERIALIZED (
+	-- orders that the lists did not know, of two skus at least that they know
+	SELECT array_agg(k.no) AS items
+	FROM ecauto.report_period($1, $2) p CROSS JOIN m
+	JOIN ecauto_data.seen_order o ON o.placed_at >= greatest(p.starts, m.built_at) AND o.placed_at < p.ends
+	JOIN ecauto_data.order_item i ON i.order_key = o.key
+	JOIN ecauto_data.recommend_item k ON k.version = m.version AND k.sku = i.sku
+	WHERE NOT coalesce(o.cancelled, false) AND i.qty > 0
+	GROUP BY o.key, o.placed_at HAVING count(*) BETWEEN 2 AND 200
+	ORDER BY o.placed_at DESC LIMIT 10000
+), top AS MATERIALIZED (
+	SELECT a.item, ARRAY(SELECT u.other FROM unnest(a.others, a.counts) u (other, n) ORDER BY u.n DESC, u.other LIMIT $3) AS others
+	FROM m JOIN ecauto_data.recommend_pair a ON a.version = m.version AND NOT a.viewed
+	WHERE a.item IN (SELECT unnest(b.items) FROM basket b)
+), numbered AS MATERIALIZED (
+	SELECT b.items, row_number() OVER () AS place FROM basket b
 ), counted AS (
-	SELECT (SELECT count(DISTINCT l.order_key) FROM line l) AS orders, (SELECT count(*) FROM hit) AS hits, (SELECT p.hits FROM popular p) AS popular
+	SELECT count(*) AS orders,
+		(SELECT count(DISTINCT x.place) FROM (SELECT b.place, b.items, unnest(b.items) AS item FROM numbered b) x
+			JOIN top t ON t.item = x.item WHERE t.others && x.items) AS hits,
+		count(*) FILTER (WHERE b.items && (SELECT a.items[1:$3] FROM m JOIN ecauto_data.recommend_popular a ON a.version = m.version AND a.country = '')) AS popular
+	FROM numbered b
 )
 SELECT m.built_at, c.orders, c.hits, c.hits::float8 / nullif(c.orders, 0), c.popular, c.popular::float8 / nullif(c.orders, 0)
 FROM m CROSS JOIN counted c
 $$;
 COMMENT ON FUNCTION ecauto.report_recommendations(timestamptz, timestamptz, integer) IS
-'how good the lists of the last ecauto.build_recommendations() were: orders of the period that were placed after it with at least two skus it knew; hits: those with a sku among the n that were bought most with another one of the order; popular: those with one of the n most popular skus, to compare it with; shares from 0 to 1; no row before the first build; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
+'how good the lists of the last ecauto.build_recommendations() were: orders of the period (the last 10,000) that were placed after it with at least two skus it knew; hits: those with a sku among the n that were bought most with another one of the order; popular: those with one of the n most popular skus, to compare it with; shares from 0 to 1; no row before the first build; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
 
 CREATE OR REPLACE FUNCTION ecauto.report_outbox("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (

@@ -74,14 +74,22 @@ COMMENT ON FUNCTION ecauto.report_donation_skus() IS
 
 CREATE OR REPLACE FUNCTION ecauto.report_days("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (day date, currency text, orders bigint, revenue numeric, refunded numeric, donations numeric, units numeric)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+	zone constant text := ecauto.shop_timezone();
+	period record;
+BEGIN
+	-- known when the statement is planned: a month and ten years need other plans
+	SELECT * INTO period FROM ecauto.report_period($1, $2);
+	RETURN QUERY
 WITH o AS MATERIALIZED (
-	SELECT o.key, (o.placed_at AT TIME ZONE ecauto.shop_timezone())::date AS day, coalesce(o.currency, '') AS currency,
+	SELECT o.key, (o.placed_at AT TIME ZONE zone)::date AS day, coalesce(o.currency, '') AS currency,
 		ecauto.report_finite(coalesce(o.total, o.placed_total)) AS total, ecauto.report_finite(o.refunded) AS refunded
-	FROM ecauto.report_period($1, $2) p JOIN ecauto_data.seen_order o ON o.placed_at >= p.starts AND o.placed_at < p.ends
-	WHERE NOT coalesce(o.cancelled, false)
+	FROM ecauto_data.seen_order o WHERE o.placed_at >= period.starts AND o.placed_at < period.ends
+		AND NOT coalesce(o.cancelled, false)
 ), d AS MATERIALIZED (
 	SELECT d.sku FROM ecauto.report_donation_skus() d
 ), i AS (
@@ -92,7 +100,8 @@ WITH o AS MATERIALIZED (
 )
 SELECT o.day, o.currency, count(*), sum(o.total - coalesce(i.donated, 0)), sum(o.refunded), coalesce(sum(i.donated), 0), coalesce(sum(i.units), 0)
 FROM o LEFT JOIN i ON i.order_key = o.key
-GROUP BY 1, 2 ORDER BY 1, 2
+GROUP BY 1, 2 ORDER BY 1, 2;
+END
 $$;
 COMMENT ON FUNCTION ecauto.report_days(timestamptz, timestamptz) IS
 'orders of each day with orders, by the shop''s time zone, and currency: revenue (totals of orders that were not cancelled, less donations), what of it was refunded until now, donations, units sold (donations left out); NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
@@ -140,24 +149,31 @@ COMMENT ON FUNCTION ecauto.report_customers(timestamptz, timestamptz) IS
 CREATE OR REPLACE FUNCTION ecauto.report_best_sellers(
 	"from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL, n integer DEFAULT 10, donations boolean DEFAULT false)
 RETURNS TABLE (sku text, code text, title text, currency text, orders bigint, units numeric, revenue numeric, share float8)
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+	period record;
+BEGIN
+	-- known when the statement is planned: a month and ten years need other plans
+	SELECT * INTO period FROM ecauto.report_period($1, $2);
+	RETURN QUERY
 SELECT x.sku, s.sku, nullif(concat_ws(', ', p.title, CASE WHEN s.title <> p.title THEN s.title END), ''), x.currency, x.orders, x.units, x.revenue,
 	(x.revenue / nullif(x.whole, 0))::float8
 FROM (SELECT i.sku, coalesce(o.currency, '') AS currency, count(*) AS orders, sum(ecauto.report_finite(i.qty)) AS units,
 		sum(ecauto.report_finite(i.amount)) AS revenue,
 		sum(sum(ecauto.report_finite(i.amount))) OVER (PARTITION BY coalesce(o.currency, '')) AS whole
-	FROM ecauto.report_period($1, $2) p
-	JOIN ecauto_data.seen_order o ON o.placed_at >= p.starts AND o.placed_at < p.ends
+	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
 	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
-	WHERE NOT coalesce(o.cancelled, false) AND (d.sku IS NOT NULL) = coalesce($4, false)
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND NOT coalesce(o.cancelled, false) AND (d.sku IS NOT NULL) = coalesce($4, false)
 	GROUP BY 1, 2
 	ORDER BY revenue DESC, 1 LIMIT $3) x
 LEFT JOIN ecauto_data.seen_sku s ON s.key = x.sku
 LEFT JOIN ecauto_data.seen_product p ON p.key = s.product_key
-ORDER BY x.revenue DESC, x.sku
+ORDER BY x.revenue DESC, x.sku;
+END
 $$;
 COMMENT ON FUNCTION ecauto.report_best_sellers(timestamptz, timestamptz, integer, boolean) IS
 'the n skus (NULL: all) that brought most in a period, or the donations: orders, units that were not cancelled, their price times units, and the share (0 to 1) of all such in that currency; cancelled orders left out, discounts and shipping not taken into account; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
@@ -222,16 +238,22 @@ COMMENT ON FUNCTION ecauto.report_vat() IS
 
 CREATE OR REPLACE FUNCTION ecauto.report_margin("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (currency text, goods numeric, costed numeric, net numeric, cost numeric, margin numeric, margin_rate float8)
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+DECLARE
+	period record;
+BEGIN
+	-- known when the statement is planned: a month and ten years need other plans
+	SELECT * INTO period FROM ecauto.report_period($1, $2);
+	RETURN QUERY
 WITH line AS MATERIALIZED (
 	SELECT i.sku, coalesce(o.currency, '') AS currency, sum(ecauto.report_finite(i.amount)) AS amount, sum(ecauto.report_finite(i.qty)) AS units
-	FROM ecauto.report_period($1, $2) p
-	JOIN ecauto_data.seen_order o ON o.placed_at >= p.starts AND o.placed_at < p.ends
+	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
 	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
-	WHERE NOT coalesce(o.cancelled, false) AND d.sku IS NULL
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND NOT coalesce(o.cancelled, false) AND d.sku IS NULL
 	GROUP BY 1, 2
 ), cost AS MATERIALIZED (
 	SELECT * FROM ecauto.report_costs()
@@ -249,7 +271,8 @@ SELECT c.currency, sum(c.amount), coalesce(sum(c.amount) FILTER (WHERE c.cost IS
 	sum(c.net - c.cost),
 	(sum(c.net - c.cost) / nullif(sum(c.net) FILTER (WHERE c.cost IS NOT NULL), 0))::float8
 FROM costed c
-GROUP BY 1 ORDER BY 2 DESC, 1
+GROUP BY 1 ORDER BY 2 DESC, 1;
+END
 $$;
 COMMENT ON FUNCTION ecauto.report_margin(timestamptz, timestamptz) IS
 'what is left of what was sold in a period, a row for each currency: goods (price times units, donations left out), costed: the part of it whose cost is known, net of value added tax, what it costs now, margin in money and as a share of net (0 to 1); costs in another currency by ecauto.exchange_rate(); NULL where no cost is known; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
