@@ -172,7 +172,8 @@ popular_list(const EcHoldout *holdout, EcScored *list)
 
 /* Judge what is shown for one test. */
 static void
-worth_add(Worth *worth, const EcHoldout *holdout, const EcTest *test, const EcScored *best, int n, int found, bool *shown)
+worth_add(Worth *worth, const EcHoldout *holdout, const EcTest *test, const EcScored *best, int n, int found,
+		  bool *shown)
 {
 	double		gain = 0;
 	double		ideal = 0;
@@ -287,9 +288,11 @@ sources_nearest(const EcMatrix *matrix, int neighbours)
 		{
 			int			item = row->items[k];
 
+			double		other = matrix->item_start[item + 1] - matrix->item_start[item];
+
 			if (item != i)
-				ec_scored_put(near, &found, neighbours, (EcScored)
-							  {row->shared[item].count / sqrt(total * (matrix->item_start[item + 1] - matrix->item_start[item])), item});
+				ec_scored_put(near, &found, neighbours,
+							  (EcScored) {row->shared[item].count / sqrt(total * other), item});
 		}
 		for (int k = 0; k < found; k++)
 		{
@@ -346,7 +349,8 @@ tried(const Trials *trials, const EcSetting *setting)
 		const EcSetting *one = &trials->trial[i].setting;
 
 		if (strcmp(trials->trial[i].model, "weights") == 0 && one->lambda == setting->lambda &&
-			one->dropout == setting->dropout && one->half_life == setting->half_life && one->popular == setting->popular)
+			one->dropout == setting->dropout && one->half_life == setting->half_life &&
+			one->popular == setting->popular)
 			return true;
 	}
 	return false;
@@ -359,7 +363,8 @@ try_setting(Trials *trials, const EcHoldout *holdout, EcSetting setting, int n, 
 	static const double half_lives[] = {0, 60, 180, 365};
 	static const double popular[] = {0, 0.1, 0.2, 0.3, 0.5};
 	EcEase		options = {
-		ec_setting_neighbours(&setting, holdout->nitems), setting.lambda, setting.dropout, (Size) maintenance_work_mem * 1024
+		ec_setting_neighbours(&setting, holdout->nitems), setting.lambda, setting.dropout,
+		(Size) maintenance_work_mem * 1024
 	};
 	EcEaseReport report;
 	MemoryContext context = AllocSetContextCreate(CurrentMemoryContext, "ecauto trial", ALLOCSET_DEFAULT_SIZES);
@@ -502,7 +507,10 @@ ec_settings_choose(const EcBought *history)
 	old = MemoryContextSwitchTo(context);
 	for (int task = 0; task < EC_TASKS; task++)
 	{
-		keep_chosen(evaluate(history, task, ec_setting_read(task), newest - CHOOSE_DAYS * USECS_PER_DAY, CHOOSE_N, true), ec_now());
+		Trials	   *trials = evaluate(history, task, ec_setting_read(task), newest - CHOOSE_DAYS * USECS_PER_DAY,
+									  CHOOSE_N, true);
+
+		keep_chosen(trials, ec_now());
 		MemoryContextReset(context);
 	}
 	MemoryContextSwitchTo(old);
@@ -579,7 +587,8 @@ ecauto_evaluate_recommendations(PG_FUNCTION_ARGS)
 	history = ec_history_read(ec_now());
 	MemoryContextSwitchTo(context);
 	newest = history->orders.n > 0 ? history->orders.basket[history->orders.n - 1].at : 0;
-	split = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(newest), PG_GETARG_DATUM(1)));
+	split = DatumGetTimestampTz(DirectFunctionCall2(timestamptz_mi_interval, TimestampTzGetDatum(newest),
+													PG_GETARG_DATUM(1)));
 	if (split >= newest && history->orders.n > 0)
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
