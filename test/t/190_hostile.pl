@@ -11,6 +11,7 @@ my $node = ec_node('main', extension => 0, conf => { 'ecauto.settle_time' => 0 }
 # are called (a sequence, so that an error does not hide it) and say by whom;
 # and tables and types that lie.
 my $plant = q{
+	SET client_min_messages = error;
 	CREATE SEQUENCE public.caught;
 	GRANT ALL ON SEQUENCE public.caught TO PUBLIC;
 	CREATE TABLE public.culprit (what text, stack text);
@@ -20,17 +21,17 @@ my $plant = q{
 		o record;
 		f record;
 	BEGIN
-		FOR o IN SELECT o.oprname, format_type(o.oprleft, NULL) AS l, format_type(o.oprright, NULL) AS r, format_type(o.oprresult, NULL) AS result, o.oprcode::oid::regproc AS code
-			FROM pg_operator o
-			WHERE o.oprnamespace = 'pg_catalog'::regnamespace AND o.oprkind = 'b' AND o.oprname IN ('=', '<>', '<', '>', '<=', '>=', '||', '+', '-', '*', '/', '~', '!~', '~~', '->', '->>', '?', '@>', '&&')
-			AND o.oprleft IN ('text'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype, 'jsonb'::regtype, 'timestamptz'::regtype, 'interval'::regtype, 'name'::regtype, 'oid'::regtype, 'boolean'::regtype,
+		FOR o IN SELECT x.oprname, format_type(x.oprleft, NULL) AS l, format_type(x.oprright, NULL) AS r, format_type(x.oprresult, NULL) AS result, x.oprcode::oid::regproc AS code
+			FROM pg_operator x
+			WHERE x.oprnamespace = 'pg_catalog'::regnamespace AND x.oprkind = 'b' AND x.oprname IN ('=', '<>', '<', '>', '<=', '>=', '||', '+', '-', '*', '/', '~', '!~', '~~', '->', '->>', '?', '@>', '&&')
+			AND x.oprleft IN ('text'::regtype, 'integer'::regtype, 'bigint'::regtype, 'numeric'::regtype, 'jsonb'::regtype, 'timestamptz'::regtype, 'interval'::regtype, 'name'::regtype, 'oid'::regtype, 'boolean'::regtype,
 				'float8'::regtype, 'date'::regtype, '"char"'::regtype, 'uuid'::regtype, 'text[]'::regtype)
-			AND o.oprright NOT IN ('anyarray'::regtype, 'anycompatiblearray'::regtype, 'anycompatible'::regtype, 'anyelement'::regtype)
+			AND x.oprright NOT IN ('anyarray'::regtype, 'anycompatiblearray'::regtype, 'anycompatible'::regtype, 'anyelement'::regtype)
 		LOOP
 			EXECUTE format('CREATE FUNCTION public.%I(l %s, r %s) RETURNS %s LANGUAGE plpgsql SET search_path = pg_catalog AS $f$
 				BEGIN PERFORM nextval(''public.caught''); RETURN l OPERATOR(pg_catalog.%s) r; END $f$',
-				'op_' || o.code || '_' || o.l || '_' || o.r, o.l, o.r, o.result, o.oprname);
-			EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.%I)', o.oprname, o.l, o.r, 'op_' || o.code || '_' || o.l || '_' || o.r);
+				'op_' || o.code || '_' || md5(o.l || o.r), o.l, o.r, o.result, o.oprname);
+			EXECUTE format('CREATE OPERATOR public.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = public.%I)', o.oprname, o.l, o.r, 'op_' || o.code || '_' || md5(o.l || o.r));
 		END LOOP;
 		FOR f IN SELECT p.oid, p.proname, pg_get_function_identity_arguments(p.oid) AS args, pg_get_function_result(p.oid) AS result, p.pronargs
 			FROM pg_proc p
@@ -39,6 +40,7 @@ my $plant = q{
 				'array_length', 'cardinality', 'to_regclass', 'to_regnamespace', 'to_regrole', 'has_database_privilege', 'has_schema_privilege', 'has_table_privilege', 'pg_has_role', 'current_setting',
 				'set_config', 'current_database', 'pg_advisory_xact_lock', 'pg_try_advisory_xact_lock', 'nextval', 'hashtext', 'substr', 'replace', 'split_part', 'date_trunc', 'timezone', 'jsonb_typeof',
 				'isfinite', 'age', 'position', 'left', 'right', 'md5', 'starts_with', 'trim_scale', 'random', 'sqrt', 'sign', 'mod', 'obj_description', 'pg_get_userbyid')
+			AND p.prorettype <> 'void'::regtype
 			AND NOT EXISTS (SELECT FROM unnest(p.proargtypes) t JOIN pg_type y ON y.oid = t WHERE y.typtype = 'p')
 		LOOP
 			EXECUTE format('CREATE FUNCTION public.%I(%s) RETURNS %s LANGUAGE plpgsql SET search_path = pg_catalog AS $f$
