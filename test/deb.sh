@@ -45,6 +45,9 @@ major=$(basename "$package" | sed 's/postgresql-\([0-9]*\)-.*/\1/')
 root=$dir/root
 bash "$top/test/chroot.sh" make "$(. /etc/os-release; echo "$VERSION_CODENAME")" "$root" "postgresql-$major"
 cp "$package" "$root/tmp/"
+# the package wants the server it was built with, which may be a security update
+rm -rf "$root"/etc/apt/sources.list*
+cp -R /etc/apt/sources.list* "$root/etc/apt/"
 # shellcheck disable=SC2016 # expanded inside
 bash "$top/test/chroot.sh" run "$root" '
 	set -e

@@ -234,8 +234,8 @@ CREATE OR REPLACE PROCEDURE ecauto.run_due_jobs()
 LANGUAGE plpgsql
 AS $$
 DECLARE
-	one record;
-	said text;
+	one pg_catalog.record;
+	said pg_catalog.text;
 BEGIN
 	FOR one IN SELECT j.job FROM ecauto.jobs() j LOOP
 		said := ecauto.run_due_job(one.job);

@@ -40,7 +40,7 @@ AS $$
 -- addresses, codes, what mails say: not for who only looks
 SELECT 'reader', 'SELECT' WHERE $1 NOT IN ('campaign_secret', 'outbox', 'outbox_history', 'outbox_key', 'consent', 'contact', 'coupon', 'coupon_attempt')
 UNION ALL
-SELECT 'reader', p FROM (VALUES ('outbox_history', 'SELECT (id, endpoint, state, finished_at)'), ('outbox', 'SELECT (id, endpoint)')) x (t, p) WHERE x.t = $1
+SELECT 'reader', p FROM (VALUES ('outbox_history', 'SELECT (id, endpoint, state, finished_at)'), ('outbox', 'SELECT (id, endpoint, attempts, queued_at)')) x (t, p) WHERE x.t = $1
 UNION ALL
 SELECT 'operator', 'SELECT' WHERE $1 <> 'campaign_secret'
 UNION ALL

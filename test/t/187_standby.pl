@@ -60,6 +60,10 @@ $third->safe_psql('postgres', 'SELECT ecauto.tick()');
 my $told = q{SELECT count(*) FROM ecauto.events(kind => 'stock.changed') WHERE key = '2'};
 my $before = $third->safe_psql('postgres', $told);
 
+# from now on the shop's tables alone
+$second->safe_psql('postgres', 'ALTER PUBLICATION shop DROP TABLE ecauto_data.seen_stock, ecauto_data.price_history');
+$third->safe_psql('postgres', 'ALTER SUBSCRIPTION shop REFRESH PUBLICATION');
+
 # attached, it watches what replication applies as well: ecauto can live beside the shop's server
 $second->safe_psql('postgres', 'UPDATE s.stock SET qty = 7 WHERE variant_id = 2');
 $second->wait_for_catchup('shop');
