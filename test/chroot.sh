@@ -16,7 +16,7 @@ top=$(cd "$(dirname "$0")/.." && pwd -P)
 
 make_root()
 {
-	local suite=$1 root=$2 packages mirror line options=()
+	local suite=$1 root=$2 packages mirror security line options=() sources=()
 	shift 2
 	packages=$(IFS=,; echo "$*")
 
@@ -24,6 +24,15 @@ make_root()
 	mirror=$(apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' |
 		awk -F'|' '$2 !~ /security|updates|backports/ { sub("/$", "", $1); if (!n++) print $1 }')
 	[ -n "$mirror" ] || { echo "error: apt has no package lists (apt-get update)" >&2; exit 1; }
+	mkdir -p "$(dirname "$root")"
+	sources=("deb $mirror $suite main")
+	# with its security updates, if this machine has those of its own
+	security=$(apt-get indextargets --format '$(REPO_URI)|$(CODENAME)' 'Created-By: Packages' |
+		awk -F'|' '$2 ~ /security/ { sub("/$", "", $1); if (!n++) print $1 }')
+	if [ -n "$security" ] && /usr/lib/apt/apt-helper download-file "$security/dists/$suite-security/Release" "$root.release" >/dev/null 2>&1; then
+		sources+=("deb $security $suite-security main")
+		rm -f "$root.release"
+	fi
 	while IFS= read -r line; do
 		options+=("--aptopt=$line")
 	done < <(apt-config dump | grep -E '^Acquire::(http|https|Check-Valid-Until|Check-Date|Retries)[^ ]* "..*";$' || true)
@@ -35,7 +44,7 @@ make_root()
 	rm -rf --one-file-system "$root"
 	mkdir -p "$root"
 	mmdebstrap --quiet --variant=minbase --mode=root --aptopt='Apt::Install-Recommends "false"' \
-		${packages:+--include="$packages"} "${options[@]}" "$suite" "$root" "$mirror"
+		${packages:+--include="$packages"} "${options[@]}" "$suite" "$root" "${sources[@]}"
 	[ ! -e /etc/resolv.conf ] || cp /etc/resolv.conf "$root/etc/"
 	cp /etc/hosts "$root/etc/"
 }
