@@ -23,7 +23,7 @@ SELECT CASE
 		'erase_contact') THEN 'admin'
 	-- what changes nothing and tells no secret, though it is not STABLE
 	WHEN $1 IN ('status', 'schedule_status', 'read_roles', 'role_rows', 'worker_status', 'sellable', 'availability', 'stock_position', 'showable',
-		'recommend', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') OR $1 LIKE 'metrics%' THEN 'reader'
+		'recommend', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') OR $1 LIKE 'metrics%' OR $1 LIKE 'report%' THEN 'reader'
 	WHEN $1 IN ('consents', 'may_send', 'address_hash', 'require_shop') THEN 'operator'
 	WHEN $2 THEN 'operator'
 	ELSE 'reader' END
