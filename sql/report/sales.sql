@@ -54,9 +54,7 @@ COMMENT ON FUNCTION ecauto.report_period_of_days(date, date) IS
 CREATE OR REPLACE FUNCTION ecauto.report_finite(amount numeric)
 RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
-AS $$
-SELECT CASE WHEN $1 OPERATOR(pg_catalog.>) '-Infinity' AND $1 OPERATOR(pg_catalog.<) 'Infinity' THEN $1 ELSE 0 END
-$$;
+RETURN CASE WHEN amount OPERATOR(pg_catalog.>) '-Infinity' AND amount OPERATOR(pg_catalog.<) 'Infinity' THEN amount ELSE 0 END;
 COMMENT ON FUNCTION ecauto.report_finite(numeric) IS
 'an amount, 0 if it is NULL or no finite number';
 

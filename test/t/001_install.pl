@@ -36,6 +36,7 @@ is( $node->safe_psql(
 		WHERE p.pronamespace = 'ecauto'::regnamespace
 		AND p.prolang IN (SELECT oid FROM pg_language WHERE lanname IN ('sql', 'plpgsql'))
 		AND p.prosqlbody IS NULL
+		AND p.proname <> 'run_due_jobs' -- it commits, which SET forbids; names its types in full
 		AND NOT coalesce('search_path=pg_catalog, pg_temp' = ANY (p.proconfig), false)}),
 	'',
 	'no function written in SQL trusts the search_path of its caller');
