@@ -71,14 +71,14 @@ CREATE OR REPLACE FUNCTION ecauto.clv_errors(
 AS 'MODULE_PATHNAME', 'ecauto_clv_errors'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.clv_errors(text, float8[], float8, float8, float8, float8, float8[]) IS
-'standard errors of clv_p_alive() and clv_expected_orders() that follow from those of the fitted parameters, whose covariance a fitter returned (delta method); what a single customer does varies more; NULL if covariance is';
+'standard errors of clv_p_alive() and clv_expected_orders() that follow from those of the fitted parameters, whose covariance a fitter returned (delta method); what a single customer does varies more; NULL if covariance is, or where an error is out of range';
 
 CREATE OR REPLACE FUNCTION ecauto.gamma_gamma_error(params float8[], frequency float8, value float8, covariance float8[])
 RETURNS float8
 AS 'MODULE_PATHNAME', 'ecauto_gamma_gamma_error'
 LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE;
 COMMENT ON FUNCTION ecauto.gamma_gamma_error(float8[], float8, float8, float8[]) IS
-'standard error of gamma_gamma_value() that follows from those of the fitted parameters, with their covariance; NULL where that is NULL';
+'standard error of gamma_gamma_value() that follows from those of the fitted parameters, with their covariance; NULL where that is NULL, or the error out of range';
 
 CREATE OR REPLACE FUNCTION ecauto.clv_log_likelihood(
 	model text, params float8[], frequency float8[], recency float8[], t float8[])

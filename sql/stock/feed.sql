@@ -22,6 +22,8 @@ BEGIN
 		RAISE EXCEPTION 'max_missing and max_held must be between 0 and 1, and max_move above 0'
 			USING ERRCODE = 'invalid_parameter_value';
 	END IF;
+	-- who approves an order takes its units off several offers, in no particular order
+	PERFORM ecauto.purchase_lock();
 	SELECT * INTO s FROM ecauto_data.supplier x WHERE x.supplier = import_offers.supplier FOR UPDATE;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'supplier "%" does not exist', supplier

@@ -211,6 +211,11 @@ BEGIN
 	END IF;
 	DELETE FROM ecauto_data.stock_incoming i WHERE i.reference = 'PO-' || p.id;
 	UPDATE ecauto_data.purchase_order o SET state = 'cancelled' WHERE o.id = p.id;
+	-- the supplier has again what was taken off its offers, unless a list has told since what it has
+	UPDATE ecauto_data.offer o SET stock = o.stock + greatest(0, coalesce(l.confirmed, l.qty) - l.received)
+	FROM ecauto_data.purchase_order_line l JOIN ecauto_data.supplier s ON s.supplier = p.supplier
+	WHERE l.order_id = p.id AND p.state IN ('sent', 'confirmed') AND o.supplier = p.supplier AND o.sku = l.sku
+		AND o.stock IS NOT NULL AND NOT (o.from_feed AND coalesce(s.feed_at >= p.ordered_at, false));
 	IF p.message_id IS NOT NULL AND NOT ecauto.cancel(p.message_id) THEN
 		RAISE WARNING 'purchase order % is on its way to the supplier or there', id USING HINT = 'Tell the supplier.';
 	END IF;
@@ -218,5 +223,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ecauto.cancel_purchase_order(bigint) IS
-'takes back a purchase order that was not received: its message, if it did not leave, and what counts as incoming; a warning if it left; false if there is none; for operators';
+'takes back a purchase order that was not received: its message, if it did not leave, what counts as incoming, and what was taken off the stock of the supplier''s offers, unless a list told it anew; a warning if it left; false if there is none; for operators';
 REVOKE ALL ON FUNCTION ecauto.cancel_purchase_order(bigint) FROM PUBLIC;

@@ -210,7 +210,7 @@ AS $$
 UPDATE ecauto_data.purchase_setting SET currency = currency
 $$;
 COMMENT ON FUNCTION ecauto.purchase_lock() IS
-'lets one session at a time plan, approve, receive or cancel purchase orders, until its transaction ends; a transaction that cannot see what another one did meanwhile (REPEATABLE READ) fails with a serialization failure instead of ordering twice; for operators';
+'lets one session at a time plan, approve, confirm, receive or cancel purchase orders, or import offers, until its transaction ends; a transaction that cannot see what another one did meanwhile (REPEATABLE READ) fails with a serialization failure instead of ordering twice; for operators';
 REVOKE ALL ON FUNCTION ecauto.purchase_lock() FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.cheapest_offers(

@@ -488,7 +488,8 @@ covariance_argument(ArrayType *array, int n)
 
 /*
  * The standard error of something whose derivatives by n parameters are slope:
- * the root of slope' covariance slope (the delta method).
+ * the root of slope' covariance slope (the delta method); NaN if that is beyond
+ * what numbers hold.
  */
 static double
 delta_error(const double *slope, const double *covariance, int n)
@@ -498,7 +499,7 @@ delta_error(const double *slope, const double *covariance, int n)
 	for (int i = 0; i < n; i++)
 		for (int j = 0; j < n; j++)
 			sum += slope[i] * covariance[i * n + j] * slope[j];
-	return sqrt(Max(sum, 0));
+	return isfinite(sum) ? sqrt(Max(sum, 0)) : get_float8_nan();
 }
 
 /*
@@ -518,9 +519,10 @@ ecauto_clv_errors(PG_FUNCTION_ARGS)
 	double		orders = ec_nbd_expected(model, param, &h, horizon);
 	double		alive_slope[EC_PARAMS_MAX];
 	double		orders_slope[EC_PARAMS_MAX];
+	double		errors[2];
 	TupleDesc	desc;
 	Datum		values[2];
-	bool		nulls[2] = {false};
+	bool		nulls[2];
 
 	if (get_call_result_type(fcinfo, NULL, &desc) != TYPEFUNC_COMPOSITE)
 		elog(ERROR, "return type must be a row type");
@@ -534,8 +536,13 @@ ecauto_clv_errors(PG_FUNCTION_ARGS)
 		alive_slope[i] = (ec_nbd_p_alive(model, near, &h) - alive) / step;
 		orders_slope[i] = (ec_nbd_expected(model, near, &h, horizon) - orders) / step;
 	}
-	values[0] = Float8GetDatum(delta_error(alive_slope, covariance, EC_PARAMS_MAX));
-	values[1] = Float8GetDatum(delta_error(orders_slope, covariance, EC_PARAMS_MAX));
+	errors[0] = delta_error(alive_slope, covariance, EC_PARAMS_MAX);
+	errors[1] = delta_error(orders_slope, covariance, EC_PARAMS_MAX);
+	for (int i = 0; i < 2; i++)
+	{
+		nulls[i] = isnan(errors[i]);
+		values[i] = Float8GetDatum(errors[i]);
+	}
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
@@ -543,7 +550,7 @@ ecauto_clv_errors(PG_FUNCTION_ARGS)
  * ecauto.gamma_gamma_error(params float8[], frequency float8, value float8,
  *							covariance float8[]) returns float8
  *
- * NULL where gamma_gamma_value() is.
+ * NULL where gamma_gamma_value() is, or where the error is out of range.
  */
 Datum
 ecauto_gamma_gamma_error(PG_FUNCTION_ARGS)
@@ -554,6 +561,7 @@ ecauto_gamma_gamma_error(PG_FUNCTION_ARGS)
 	const double *covariance = covariance_argument(PG_GETARG_ARRAYTYPE_P(3), 3);
 	double		worth = ec_gamma_gamma_value(param, x, m);
 	double		slope[3];
+	double		error;
 
 	if (worth < 0)
 		PG_RETURN_NULL();
@@ -566,7 +574,10 @@ ecauto_gamma_gamma_error(PG_FUNCTION_ARGS)
 		near[i] += step;
 		slope[i] = (ec_gamma_gamma_value(near, x, m) - worth) / step;
 	}
-	PG_RETURN_FLOAT8(delta_error(slope, covariance, 3));
+	error = delta_error(slope, covariance, 3);
+	if (isnan(error))
+		PG_RETURN_NULL();
+	PG_RETURN_FLOAT8(error);
 }
 
 /*

@@ -560,7 +560,8 @@ ec_segments_refresh(ArrayType *keys, const char *reason, bool silent, TimestampT
 
 /*
  * A segment was defined anew: find who is in it and in those that speak of it,
- * and leave the members of all others as they are.  Events, lock and SPI as of
+ * and leave the members of all others as they are,
+ * unless a shop's history was loaded that none has been told of.  Events, lock and SPI as of
  * ec_segments_refresh().
  */
 void
@@ -589,6 +590,22 @@ ec_segments_refresh_defined(const char *name, bool silent, TimestampTz at, EcSeg
 			by_level = lappend(by_level, lfirst(lc));
 	work_look(&work);
 	refresh(set, by_level, NULL, "definition", silent, true, at, work.done_no, result);
+	if (work.silent)
+	{
+		/*
+		 * All customers were computed anew before.  The next refresh would
+		 * take what they do from now on for a part of that, and be silent
+		 * about it, so the others are brought up to date at once.
+		 */
+		if (list_length(by_level) < list_length(set->segments))
+		{
+			EcSegmentRefresh others;
+
+			set = segments_for(NULL);
+			refresh(set, set->segments, NULL, NULL, true, true, at, work.done_no, &others);
+		}
+		progress_remember(&work, at);
+	}
 	if (result->entered + result->left > 0 && !silent)
 		ec_wake_at_commit(EC_WAKE_TICK);
 }

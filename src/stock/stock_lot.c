@@ -92,6 +92,15 @@ row(FunctionCallInfo fcinfo, Datum *values)
 	return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
 }
 
+/* What was asked for is beyond what numbers hold. */
+static void
+out_of_range(const char *name)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+			 errmsg("%s is out of range", name)));
+}
+
 /* ---- economic quantities ---- */
 
 /*
@@ -234,9 +243,7 @@ ecauto_eoq_discounts(PG_FUNCTION_ARGS)
 		}
 	}
 	if (isinf(best))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("cost is out of range")));
+		out_of_range("cost");
 	values[0] = Float8GetDatum(quantity);
 	values[1] = Int32GetDatum(tier + 1);
 	values[2] = Float8GetDatum(prices[tier]);
@@ -274,11 +281,17 @@ ecauto_joint_replenishment(PG_FUNCTION_ARGS)
 	{
 		double		m = sqrt(k[i] / (h[i] * d[i]) * (h[first] * d[first] / (shared + k[first])));
 
+		if (i != first && !isfinite(m))
+			out_of_range("cycle");
 		multiples[i] = i == first ? 1 : (int) Max(1, Min(1e9, rint(m)));
 		ordering += k[i] / multiples[i];
 		holding += h[i] * d[i] * multiples[i];
 	}
 	cycle = sqrt(2 * ordering / holding);
+	if (!isfinite(cycle))
+		out_of_range("cycle");
+	if (!isfinite(ordering * holding))
+		out_of_range("cost");
 	for (int i = 0; i < n; i++)
 		quantities[i] = multiples[i] * d[i] * cycle;
 	values[0] = float_array(quantities, n);
@@ -334,9 +347,7 @@ wagner_whitin(FunctionCallInfo fcinfo, int n, const double *demand, int demand_s
 		for (int s = t; s < next[t] - 1; s++)
 			orders[t] += demand[s * demand_step];
 	if (isinf(least[0]))
-		ereport(ERROR,
-				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
-				 errmsg("cost is out of range")));
+		out_of_range("cost");
 	values[0] = float_array(orders, n);
 	values[1] = integer_array(next, n);
 	values[2] = Float8GetDatum(least[0]);

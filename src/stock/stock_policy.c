@@ -104,6 +104,17 @@ word(FunctionCallInfo fcinfo, int n, const char *otherwise)
 	return PG_ARGISNULL(n) ? otherwise : text_to_cstring(PG_GETARG_TEXT_PP(n));
 }
 
+/* A result that is one number: error unless it is finite. */
+static Datum
+number(double value, const char *name)
+{
+	if (!isfinite(value))
+		ereport(ERROR,
+				(errcode(ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE),
+				 errmsg("%s is out of range", name)));
+	return Float8GetDatum(value);
+}
+
 static void
 no_method(const char *method, const char *methods)
 {
@@ -235,7 +246,7 @@ rq_by_turns(const Problem *problem, bool eil, double *r)
 				ereport(ERROR,
 						(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						 errmsg("a unit missing costs too little for method \"eil\""),
-						 errdetail("To keep the quantity of %g a year costs more.", q),
+						 errdetail("To keep the quantity of %g costs more.", q),
 						 errhint("Use method \"exact\".")));
 			*r = ec_demand_level(&problem->lead, 1 - runs_out);
 			ec_loss(&problem->lead, *r, &loss);
@@ -404,9 +415,9 @@ ecauto_r_q_cost(PG_FUNCTION_ARGS)
 	q = ec_inventory_number(fcinfo, 1, "order_quantity", true);
 	rq_arguments(fcinfo, 2, true, 8, &problem);
 	if (!ec_demand_is_discrete(&problem.one))
-		PG_RETURN_FLOAT8(rq_cost(&problem, r, q));
+		return number(rq_cost(&problem, r, q), "cost");
 	best_level(&problem);
-	PG_RETURN_FLOAT8(rq_cost_discrete(&problem, whole(r, "reorder_point"), whole(q, "order_quantity")));
+	return number(rq_cost_discrete(&problem, whole(r, "reorder_point"), whole(q, "order_quantity")), "cost");
 }
 
 /*
@@ -426,7 +437,7 @@ ecauto_r_q_reorder_point(PG_FUNCTION_ARGS)
 	q = ec_inventory_number(fcinfo, 0, "order_quantity", true);
 	rq_arguments(fcinfo, 1, false, 6, &problem);
 	if (!ec_demand_is_discrete(&problem.one))
-		PG_RETURN_FLOAT8(rq_point(&problem, q));
+		return number(rq_point(&problem, q), "reorder_point");
 	units = whole(q, "order_quantity");
 	r = best_level(&problem) - 1;
 	for (int i = 1; i < units; i++)
@@ -625,5 +636,5 @@ ecauto_s_s_cost(PG_FUNCTION_ARGS)
 				 errmsg("order_up_to must be above reorder_point"),
 				 errdetail("They are %d and %d.", up_to, s)));
 	best_level(&problem);
-	PG_RETURN_FLOAT8(ss_cost(&problem, &renewal, s, up_to));
+	return number(ss_cost(&problem, &renewal, s, up_to), "cost");
 }

@@ -1,7 +1,7 @@
 -- The fitters of lifetime value find known maxima, say what the data do not
 -- tell, and refuse what is no history.
 BEGIN;
-SELECT plan(37);
+SELECT plan(39);
 
 -- BG/NBD of the CDNOW sample and the first of its customers (Fader, Hardie, Lee 2005)
 SELECT is(round(ecauto.clv_expected_orders('bgnbd', '{0.242593,4.413532,0.792886,2.425753}', 2, 30.43, 38.86, 39)::numeric, 4), 1.2259,
@@ -54,6 +54,8 @@ SELECT is((SELECT count(*) FROM (SELECT prior, e.expected_orders, lag(e.expected
 		FROM unnest('{0,10,100,1000}'::float8[]) prior, ecauto.mbgnbd_fit('{2,0,1,0,3}', '{20,0,5,0,28}', '{30,30,30,30,30}', prior) f,
 		ecauto.clv_errors('mbgnbd', ARRAY[f.r, f.alpha, f.a, f.b], 1, 5, 30, 30, f.covariance) e) p WHERE expected_orders < before), 3::bigint,
 	'five customers: the more what is usual counts, the more certain');
+SELECT is((SELECT expected_orders FROM ecauto.clv_errors('bgnbd', '{0.5,4,0.8,2.4}', 5, 10, 20, 1e6, array_fill(1e308::float8, ARRAY[4,4]))), NULL, 'an error beyond all numbers is not known');
+SELECT is(ecauto.gamma_gamma_error('{6,3,15}', 2, 1e8, '{{1e308,-1e308,0},{1e308,-1e308,0},{0,0,0}}'), NULL, 'that of a value neither');
 SELECT throws_ok($$ SELECT ecauto.clv_errors('mbgnbd', '{0.5,4,0.8,2.4}', 3, 10, 20, 10, '{{1,2},{2,1}}') $$, '2202E', 'array "covariance" must have 4 rows of 4 numbers', 'a covariance of two');
 SELECT throws_ok($$ SELECT ecauto.clv_errors('mbgnbd', '{0.5,4,0.8,2.4}', 3, 10, 20, 10, array_fill('NaN'::float8, ARRAY[4,4])) $$, '22023', 'array "covariance" must hold finite numbers', 'or not of numbers');
 -- no time, one customer, three customers: an answer without NaN, or an error that says what is lacking

@@ -1,7 +1,7 @@
 -- What suppliers answer: what is confirmed, for when, and what is needed again.
 BEGIN;
 \ir shop.psql
-SELECT plan(44);
+SELECT plan(49);
 SET LOCAL ecauto.clock = '2026-05-04 12:00+02';
 INSERT INTO product VALUES ('P', 'Cup');
 INSERT INTO variant VALUES ('A', 'P', 'Cup, blue'), ('B', 'P', 'Cup, red'), ('C', 'P', 'Cup, green');
@@ -101,5 +101,17 @@ SELECT is((SELECT state FROM ecauto_data.purchase_order WHERE id = :po), 'cancel
 SELECT is(news(), 'purchase_order.rejected(near)', 'told');
 SELECT is((SELECT count(*) FROM ecauto_data.stock_incoming), 0::bigint, 'nothing is under way');
 SELECT is((SELECT string_agg(DISTINCT supplier, ', ') FROM ecauto.plan_replenishment()), 'far', 'the other one is asked');
+-- ---- taken back ----
+SELECT ecauto.cancel_purchase_order(id) FROM ecauto_data.purchase_order WHERE state = 'proposed' \g /dev/null
+UPDATE stock SET qty = 100 WHERE variant_id <> 'A';
+SELECT ecauto.set_offer('far', 'A', '{"price": 3, "stock": 100}') \g /dev/null
+SELECT purchase_order AS po FROM ecauto.plan_replenishment() LIMIT 1 \gset
+SELECT ecauto.approve_purchase_order(:po) \g /dev/null
+SELECT is((SELECT o.stock FROM ecauto_data.offer o WHERE supplier = 'far' AND sku = 'A'), 0::numeric, 'the supplier has none left');
+SELECT ecauto.receive_purchase_order(:po, '{"A": 30}') \g /dev/null
+SELECT ok(ecauto.cancel_purchase_order(:po), 'cancelled');
+SELECT is((SELECT o.stock FROM ecauto_data.offer o WHERE supplier = 'far' AND sku = 'A'), 70::numeric, 'but for what came it has them again');
+SELECT ok(NOT ecauto.cancel_purchase_order(:po), 'cancelled once');
+SELECT is((SELECT o.stock FROM ecauto_data.offer o WHERE supplier = 'far' AND sku = 'A'), 70::numeric, 'nothing is given back twice');
 SELECT finish();
 ROLLBACK;

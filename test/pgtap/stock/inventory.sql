@@ -1,6 +1,6 @@
 -- Inventory models: each against another way to its answer, and what they refuse.
 BEGIN;
-SELECT plan(55);
+SELECT plan(60);
 CREATE FUNCTION same(x float8, y float8, digits int DEFAULT 9) RETURNS boolean LANGUAGE sql AS
 	$$ SELECT abs(x - y) <= 10.0 ^ -digits * greatest(1, abs(x)) $$;
 
@@ -110,5 +110,12 @@ SELECT is((SELECT count(*) FROM ecauto.s_s_policy(1, 4, 5, 6, 4, 1, 'negbin') b,
 SELECT throws_ok($$ SELECT ecauto.s_s_cost(10, 10, 1, 4, 5, 6) $$, '22023', 'order_up_to must be above reorder_point', 'nothing to fill');
 SELECT throws_ok($$ SELECT ecauto.s_s_policy(1, 4, 5, 6, 2, method => 'exact') $$, '22023', NULL, 'normal demand');
 SELECT is((SELECT cost FROM ecauto.s_s_policy(0.18, 0.7, 2.5, 50, 8)), NULL, 'the approximation tells no cost');
+
+-- ---- what numbers cannot hold ----
+SELECT throws_ok($$ SELECT ecauto.r_q_cost(1e14, 1e-300, 1, 1, 1, 1e15, 1e10, 1) $$, '22003', 'cost is out of range', 'a cost');
+SELECT throws_ok($$ SELECT ecauto.r_q_reorder_point(10, 1e-15, 1e15, 10, 3, 1) $$, '22003', 'reorder_point is out of range', 'a level');
+SELECT throws_ok($$ SELECT ecauto.joint_replenishment(10, '{1,1}', '{1e-200,1e-200}', '{1e-200,1e-200}') $$, '22003', 'cycle is out of range', 'a cycle without end');
+SELECT throws_ok($$ SELECT ecauto.joint_replenishment(0, '{1,1}', '{1,1e-200}', '{1,1e-200}') $$, '22003', 'cycle is out of range', 'an item that is never ordered');
+SELECT throws_ok($$ SELECT ecauto.eoq_discounts(1e15, 1e-300, 1e15, '{0}', '{1e-300}') $$, '22003', 'cost is out of range', 'a price');
 SELECT finish();
 ROLLBACK;
