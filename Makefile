@@ -4,7 +4,9 @@
 #   make test, make demo                      every test; the demonstration
 #
 # PG_CONFIG chooses the server to build for, WERROR=1 turns warnings into
-# errors (CI does), COVERAGE=1 builds for gcov.
+# errors (CI does), COVERAGE=1 builds for gcov, SANITIZE=1 for the address and
+# undefined-behaviour sanitizers, FUZZ=1 (with CC=clang) for libFuzzer and the
+# latter.
 
 EXTENSION = ecauto
 EC_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ecauto.control)
@@ -37,6 +39,20 @@ PG_CFLAGS += -O0 -fprofile-arcs -ftest-coverage
 SHLIB_LINK += -lgcov
 endif
 
+ifdef SANITIZE
+# float to int out of range is undefined, which "undefined" alone leaves out
+SANITIZERS = -fsanitize=address,undefined,float-cast-overflow
+PG_CFLAGS += -O1 -fno-omit-frame-pointer $(SANITIZERS)
+SHLIB_LINK += $(SANITIZERS)
+endif
+ifdef FUZZ
+# not the address sanitizer: a server that is not built with it cannot load it
+OBJS += test/fuzz/fuzz.o
+PG_CFLAGS += -O1 -fno-omit-frame-pointer -fsanitize=fuzzer-no-link,undefined,float-cast-overflow \
+	-Wno-unknown-warning-option -Wno-ignored-optimization-argument -Wno-ignored-attributes
+SHLIB_LINK += $(foreach part,fuzzer_no_main ubsan_standalone,$(shell $(CC) -print-file-name=libclang_rt.$(part)-$(shell uname -m).a)) -lstdc++ -lm
+endif
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 include $(PGXS)
@@ -57,6 +73,6 @@ $(UPDATES): ecauto--%--$(EC_VERSION).sql: sql/assemble.sh src/modules.txt $(SQL_
 	sh sql/assemble.sh --from $* "$(EC_VERSION)" $(SQL_DOMAINS) > $@.tmp
 	mv $@.tmp $@
 
-.PHONY: pgtap isolation bench bench-outbox demo demo-stop test test-matrix headerscheck check-modules format format-check coverage dist deb freeze
-pgtap isolation bench bench-outbox demo demo-stop test test-matrix headerscheck check-modules format format-check coverage dist deb freeze:
+.PHONY: pgtap isolation bench bench-outbox demo demo-stop test test-matrix headerscheck check-modules format format-check coverage dist deb freeze asan fuzz
+pgtap isolation bench bench-outbox demo demo-stop test test-matrix headerscheck check-modules format format-check coverage dist deb freeze asan fuzz:
 	PG_CONFIG="$(PG_CONFIG)" sh test/target.sh $@

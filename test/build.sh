@@ -3,7 +3,8 @@
 # build_into TREE: build a copy of the sources in $build/src and install it
 # into the private PostgreSQL $build/TREE; sets PG_CONFIG and PATH to that.
 # Each directory of C files in test/ becomes a program in $build/bin, called
-# as the directory.  WERROR=1 and COVERAGE=1 as in the Makefile.
+# as the directory.  WERROR=1, COVERAGE=1, SANITIZE=1
+# and FUZZ=1 as in the Makefile.
 build_into()
 {
 	PG_CONFIG=$(as_server sh "$build/src/test/tree.sh" "$pg_config" "$build/$1")
@@ -11,19 +12,23 @@ build_into()
 	PATH=$(dirname "$PG_CONFIG"):$PATH
 	export PATH
 
+	variants="${WERROR:+WERROR=1} ${COVERAGE:+COVERAGE=1} ${SANITIZE:+SANITIZE=1} ${FUZZ:+FUZZ=1 CC=clang}"
+
 	# what was built otherwise is built again
-	how="$pg_config $PGMAJOR ${WERROR:-} ${COVERAGE:-} $(cksum < "$build/src/Makefile")"
+	how="$pg_config $PGMAJOR ${WERROR:-} ${COVERAGE:-} ${SANITIZE:-} ${FUZZ:-} $(cksum < "$build/src/Makefile")"
 	if [ "$(cat "$build/src/.built-for" 2>/dev/null)" != "$how" ]; then
 		quietly as_server make -s -C "$build/src" clean with_llvm=no
 		printf '%s' "$how" | as_server tee "$build/src/.built-for" >/dev/null
 	fi
 	quietly as_server make -s -j2 -C "$build/src" with_llvm=no \
-		${WERROR:+WERROR=1} ${COVERAGE:+COVERAGE=1} all
-	quietly as_server make -s -C "$build/src" with_llvm=no ${COVERAGE:+COVERAGE=1} install
+		$variants all
+	quietly as_server make -s -C "$build/src" with_llvm=no $variants install
 
 	as_server mkdir -p "$build/bin"
 	for dir in "$build"/src/test/*/; do
 		ls "$dir"*.c >/dev/null 2>&1 || continue
+		# part of the library, if built with it
+		[ "$(basename "$dir")" != fuzz ] || continue
 		program=$build/bin/$(basename "$dir")
 		if [ ! -e "$program" ] || [ -n "$(find "$dir" -newer "$program")" ]; then
 			quietly as_server cc -O2 -Wall -Wextra ${WERROR:+-Werror} -o "$program" "$dir"*.c \

@@ -35,7 +35,7 @@ start)
 		echo "fsync = off"
 		cat
 	} >> "$dir/data/postgresql.conf"
-	pg_ctl -D "$dir/data" -w -l "$dir/log" start >/dev/null </dev/null || {
+	${EC_SERVER_PRELOAD:+env "LD_PRELOAD=$EC_SERVER_PRELOAD"} pg_ctl -D "$dir/data" -w -l "$dir/log" start >/dev/null </dev/null || {
 		tail -n 30 "$dir/log" >&2
 		exit 1
 	}

@@ -2,8 +2,8 @@
 # The Makefile's targets that are not PGXS's.
 #
 #   target.sh test|pgtap|isolation|headerscheck|check-modules|demo|demo-stop|
-#             bench|bench-outbox|format|format-check|coverage|test-matrix|dist|
-#             deb|freeze
+#             bench|bench-outbox|format|format-check|coverage|asan|fuzz|
+#             test-matrix|dist|deb|freeze
 set -eu
 here=$(dirname "$0")
 
@@ -20,6 +20,8 @@ bench-outbox) exec sh "$here/bench.sh" outbox_http outbox_mail outbox_latency ou
 format) exec sh "$here/format.sh" ;;
 format-check) exec sh "$here/format.sh" check ;;
 coverage) exec sh "$here/coverage.sh" ;;
+asan) exec sh "$here/asan.sh" ;;
+fuzz) exec sh "$here/fuzz.sh" ;;
 test-matrix) exec bash "$here/matrix.sh" ;;
 dist) exec sh "$here/dist.sh" ;;
 deb) exec bash "$here/deb.sh" ;;

@@ -121,6 +121,10 @@ BEGIN
 		RAISE EXCEPTION 'rate of value added tax must be between 0 and 100 percent'
 			USING ERRCODE = 'invalid_parameter_value',
 				DETAIL = format('The rate is %s.', rate);
+	ELSIF rate <> round(rate, 6) THEN
+		RAISE EXCEPTION 'rate of value added tax has more than six digits after the point'
+			USING ERRCODE = 'invalid_parameter_value',
+				DETAIL = format('The rate is %s.', rate);
 	END IF;
 	INSERT INTO ecauto_data.vat_rate AS v (country, scope, key, valid_from, rate)
 	VALUES (coalesce(upper(set_vat_rate.country), ''), place, place_key, day, set_vat_rate.rate)

@@ -102,7 +102,7 @@ LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	known constant text[] := ecauto.personal_values(customer);
+	known text[];
 	stand_in constant text := 'erased-' || replace(ecauto.new_id()::text, '-', '');
 	pattern text;
 	others_pattern text;
@@ -113,6 +113,7 @@ BEGIN
 	IF NOT pg_has_role((SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'ecauto_data'), 'USAGE') THEN
 		RAISE EXCEPTION 'permission denied to erase a customer' USING ERRCODE = 'insufficient_privilege';
 	END IF;
+	known := ecauto.personal_values(customer);
 	-- no tick or refresh may be under way: it would bring back what it has read
 	PERFORM pg_advisory_xact_lock(25955, 1);
 	PERFORM pg_advisory_xact_lock(25955, 3);

@@ -6,7 +6,7 @@ RETURNS void
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-UPDATE ecauto_data.waiting_setting SET safety = $1, ratio = $2, pause = $3, template = $4
+UPDATE ecauto_data.waiting_setting SET safety = coalesce($1, 0), ratio = coalesce($2, 1), pause = coalesce($3, '1 day'), template = $4
 $$;
 COMMENT ON FUNCTION ecauto.set_waiting(numeric, numeric, interval, text) IS
 'of the waiting list: safety units are not offered, ratio mails are sent for each other unit, the next ones after pause while there still is some; template of the mail (sku, title; NULL: a plain wording); for operators';

@@ -534,7 +534,11 @@ ecauto_bind_table(PG_FUNCTION_ARGS)
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("the mapping of columns must be a JSON object"),
 				 errhint("Write {\"key\": \"id\", ...}: canonical columns and what they are in the relation.")));
-	rel = relation_open(relid, AccessShareLock);
+	rel = try_relation_open(relid, AccessShareLock);
+	if (rel == NULL)
+		ereport(ERROR,
+				(errcode(ERRCODE_UNDEFINED_TABLE),
+				 errmsg("relation with OID %u does not exist", relid)));
 	rows = ec_bind_role(role, table_query(role, rel, columns, &noted), false);
 
 	ec_source_forget(role, EC_BY_TABLE);

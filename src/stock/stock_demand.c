@@ -58,6 +58,15 @@ series_values(ArrayType *array, int *n)
 	return (float8 *) ARR_DATA_PTR(array);
 }
 
+/* The state is changed in place, so it must be the aggregate's own. */
+pg_noreturn static void
+not_in_aggregate(void)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("functions of aggregate \"demand_series\" cannot be called by themselves")));
+}
+
 /*
  * ecauto.demand_series_sfunc(state float8[], place int, units float8, length int) returns float8[]
  *
@@ -74,7 +83,7 @@ ecauto_demand_series_sfunc(PG_FUNCTION_ARGS)
 	int			n;
 
 	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "ecauto_demand_series_sfunc called in non-aggregate context");
+		not_in_aggregate();
 	if (PG_ARGISNULL(0))
 	{
 		MemoryContext old;
@@ -118,7 +127,7 @@ ecauto_demand_series_combinefunc(PG_FUNCTION_ARGS)
 	int			m;
 
 	if (!AggCheckCallContext(fcinfo, &context))
-		elog(ERROR, "ecauto_demand_series_combinefunc called in non-aggregate context");
+		not_in_aggregate();
 	if (PG_ARGISNULL(1))
 	{
 		if (PG_ARGISNULL(0))

@@ -185,13 +185,20 @@ write_text(Writer *writer, const char *text, int len)
 	appendBinaryStringInfo(&writer->out, text, len);
 }
 
+/* Space, or a control character, which is none in a text. */
+static bool
+is_blank(char c)
+{
+	return scanner_isspace(c) || ((unsigned char) c < 0x20) || c == 0x7F;
+}
+
 static void
 write_blank(Writer *writer, char c)
 {
 	if (writer->pre > 0)
 	{
 		if (c != '\r')
-			write_text(writer, &c, 1);
+			write_text(writer, c == '\n' || c == '\t' ? &c : " ", 1);
 	}
 	else if (writer->breaks == 0 && writer->out.len != writer->bullet_end)
 		writer->space = true;
@@ -271,8 +278,8 @@ decode_attribute(Span value)
 			appendStringInfoString(&out, decoded);
 		else
 		{
-			if (!scanner_isspace(*p) || out.len > 0)
-				appendStringInfoChar(&out, scanner_isspace(*p) ? ' ' : *p);
+			if (!is_blank(*p) || out.len > 0)
+				appendStringInfoChar(&out, is_blank(*p) ? ' ' : *p);
 			len = 1;
 		}
 		p += len;
@@ -574,12 +581,12 @@ ec_html_to_text(const char *html, int len)
 				write_text(&writer, decoded, strlen(decoded));
 			p += taken;
 		}
-		else if (scanner_isspace(*p))
+		else if (is_blank(*p))
 			write_blank(&writer, *p++);
 		else
 		{
 			/* as much as is plain text */
-			for (next = p + 1; next < end && *next != '<' && *next != '&' && !scanner_isspace(*next);)
+			for (next = p + 1; next < end && *next != '<' && *next != '&' && !is_blank(*next);)
 				next++;
 			write_text(&writer, p, next - p);
 			p = next;

@@ -1,6 +1,6 @@
 -- html_to_text(): a reader of the text part misses nothing that matters.
 BEGIN;
-SELECT plan(33);
+SELECT plan(34);
 
 CREATE FUNCTION same(html text, expected text, what text) RETURNS text LANGUAGE sql AS
 	$$ SELECT is(ecauto.html_to_text(html), expected, what) $$;
@@ -38,6 +38,7 @@ SELECT same('1 < 2 <3> </> <', E'1 < 2 <3> </> <\n', 'a less-than sign is none o
 SELECT same('a<b title="x > y" data-z=''>''>c</b><p class=x/>d', E'ac\n\nd\n', 'tags with quoted signs');
 SELECT same('a<b title="', E'a\n', 'a tag that does not end');
 SELECT same('<P>Ä</P><unknown-tag-of-a-great-length x>Ö', E'Ä\n\nÖ\n', 'tags in upper case, unknown ones');
+SELECT same(E'a\x1cb\x0bc<img alt="d\x07e"><pre>f\x0c\x1bg</pre>', E'a b cd e\n\nf  g\n', 'control characters are blanks');
 SELECT is(ecauto.html_to_text(NULL), NULL, 'no HTML');
 SELECT is(length(ecauto.html_to_text(repeat('<a href="x">y</a><', 20000) || repeat('<!--', 20000))), 20000 * 6 + 1, 'many tags, in time');
 
