@@ -151,7 +151,7 @@ slot_release_at_exit(int code, Datum arg)
 static void
 slot_show(void)
 {
-	const ProgressLevel *top = &levels[Min(depth, PROGRESS_DEPTH) - 1];
+	const ProgressLevel *top;
 
 	if (depth == 0)
 	{
@@ -160,6 +160,7 @@ slot_show(void)
 	}
 	if (shared == NULL)
 		return;
+	top = &levels[Min(depth, PROGRESS_DEPTH) - 1];
 	LWLockAcquire(shared->lock, LW_EXCLUSIVE);
 	for (int i = 0; i < PROGRESS_SLOTS && my_slot == NULL; i++)
 	{
