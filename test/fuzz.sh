@@ -2,7 +2,7 @@
 # Fuzzing: libFuzzer in a server in single-user mode, with the sanitizer
 # of undefined behaviour (see fuzz/fuzz.c), over texts of our own tests.
 #
-#   fuzz.sh [TARGET...]    template, condition, definition, mail (default: all)
+#   fuzz.sh [--if-possible] [TARGET...]    template, condition, definition, mail (default: all)
 #
 # SECONDS_EACH (default 15) is how long a target is worked on, FUZZ_SEED where
 # it begins.  What was found to be worth keeping stays in fuzz/corpus of the
@@ -13,6 +13,13 @@ set -eu
 . "$(dirname "$0")/build.sh"
 build=$build-fuzz
 
+if [ "${1:-}" = --if-possible ]; then
+	shift
+	[ -e "$(clang -print-file-name="libclang_rt.fuzzer_no_main-$(uname -m).a" 2>/dev/null)" ] || {
+		say "no fuzzing: there is no clang with libFuzzer"
+		exit 0
+	}
+fi
 command -v clang >/dev/null || die "clang is missing"
 [ -e "$(clang -print-file-name="libclang_rt.fuzzer_no_main-$(uname -m).a")" ] || die "clang has no libFuzzer: libclang-rt-dev is missing"
 find_server || die "no PostgreSQL server with headers was found"

@@ -20,7 +20,7 @@ my $show = $ENV{EC_TEST_SHOW} || 'none';
 
 my $node = ec_node('odd', extension => 0, conf => {
 	'ecauto.settle_time' => 0, 'ecauto.timezone' => 'Europe/Warsaw', 'ecauto.clock' => '2026-06-16 12:00:00+02',
-	'statement_timeout' => '20s', 'lock_timeout' => '20s', 'restart_after_crash' => 'on', 'log_statement' => 'none', 'log_min_messages' => 'log', 'log_min_error_statement' => 'panic' });
+	'statement_timeout' => '5s', 'lock_timeout' => '5s', 'restart_after_crash' => 'on', 'log_statement' => 'none', 'log_min_messages' => 'log', 'log_min_error_statement' => 'panic' });
 $node->safe_psql('postgres', 'CREATE EXTENSION ecauto; SELECT ecauto.setup()');
 $node->safe_psql('postgres', "BEGIN;\n\\i test/pgtap/report/shop.psql\n\\i test/pgtap/report/busy.psql\nCOMMIT;\n");
 $node->safe_psql('postgres', q{
@@ -123,8 +123,8 @@ do
 	$odd = EcOdd->new(seed => $seed, words => \@words);
 	$odd->{keys} = [ sort keys %keys ];
 	$odd->{objects} = \@objects;
-	my @queue = map { my $f = $_; map { $odd->call($f) } 1 .. 5 } @functions;
-	push @queue, map { 'SELECT * FROM ' . $odd->changed($odd->pick(@calls)) . ' AS f LIMIT 20;' } 1 .. 2500;
+	my @queue = map { my $f = $_; map { $odd->call($f) } 1 .. 4 } @functions;
+	push @queue, map { 'SELECT * FROM ' . $odd->changed($odd->pick(@calls)) . ' AS f LIMIT 20;' } 1 .. 2000;
 	# in another order for each seed
 	for my $i (reverse 1 .. $#queue) { my $j = $odd->upto($i + 1); @queue[ $i, $j ] = @queue[ $j, $i ] }
 	while (@queue && (!$seconds || time - $before < $seconds))
