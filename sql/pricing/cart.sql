@@ -11,4 +11,4 @@ RETURNS numeric
 AS 'MODULE_PATHNAME', 'ecauto_price_at'
 LANGUAGE C STABLE PARALLEL UNSAFE COST 100;
 COMMENT ON FUNCTION ecauto.price_at(text, text, timestamptz, jsonb) IS
-'what one unit of a sku (its key or code) costs at an instant (NULL: now), in major units: the shop''s price with the promotions in force that need neither coupon nor anything else in the cart; context as for price_cart(), and list: key of a price list; NULL if it has no price in this currency then; error if there is no such sku or currency';
+'what one unit of a sku (its key or code) costs at an instant (NULL: now), in major units: the shop''s price with the promotions in force that need neither coupon nor anything else in the cart; context as for price_cart(), list: key of a price list, and unit_price: the shop''s price, if it is not that which the last tick saw; NULL if it has no price in this currency then; error if there is no such sku or currency';

@@ -165,3 +165,24 @@ COMMENT ON COLUMN ecauto_data.recommend_policy.repeats IS
 	'what a customer may be shown although he bought it: nothing, what recommend_consumable names, or everything';
 COMMENT ON COLUMN ecauto_data.recommend_policy.min_margin IS 'percent of the price without tax that must be left; NULL: any';
 COMMENT ON COLUMN ecauto_data.recommend_policy.exclusion IS 'condition on sku, product and stock; what it holds for is not shown; runs as definer';
+
+CREATE TABLE ecauto_data.recommend_test (
+	name text COLLATE "C" PRIMARY KEY CHECK (name <> ''),
+	running boolean NOT NULL DEFAULT true,
+	share float8 NOT NULL CHECK (share > 0 AND share < 1),
+	half_life float8 CHECK (half_life >= 0 AND half_life < 'Infinity'),
+	popular float8 CHECK (popular BETWEEN 0 AND 100),
+	repeats text CHECK (repeats IN ('none', 'consumables', 'all')),
+	personal boolean,
+	started_at timestamptz NOT NULL,
+	ended_at timestamptz,
+	CHECK (running = (ended_at IS NULL))
+);
+CREATE UNIQUE INDEX recommend_test_running_idx ON ecauto_data.recommend_test (running) WHERE running;
+COMMENT ON TABLE ecauto_data.recommend_test IS
+	'tests of other settings for a share of the visitors, drawn by ecauto.bucket() from the names of test and visitor: they are variant B, the others A; one runs at a time';
+COMMENT ON COLUMN ecauto_data.recommend_test.share IS 'of the visitors who are variant B';
+COMMENT ON COLUMN ecauto_data.recommend_test.half_life IS 'that of recommend_setting for B; 0: never; NULL: as for A';
+COMMENT ON COLUMN ecauto_data.recommend_test.popular IS 'that of recommend_setting for B; NULL: as for A';
+COMMENT ON COLUMN ecauto_data.recommend_test.repeats IS 'that of recommend_policy for B; NULL: as for A';
+COMMENT ON COLUMN ecauto_data.recommend_test.personal IS 'false: B is shown what is popular only';

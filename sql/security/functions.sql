@@ -23,7 +23,7 @@ SELECT CASE
 		'erase_contact') THEN 'admin'
 	-- what changes nothing and tells no secret, though it is not STABLE
 	WHEN $1 IN ('status', 'schedule_status', 'read_roles', 'role_rows', 'worker_status', 'sellable', 'availability', 'stock_position', 'showable',
-		'recommend', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') OR $1 LIKE 'metrics%' OR $1 LIKE 'report%' THEN 'reader'
+		'recommend', 'recommend_block', 'recommend_categories', 'recommend_price', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') OR $1 LIKE 'metrics%' OR $1 LIKE 'report%' THEN 'reader'
 	WHEN $1 IN ('consents', 'may_send', 'address_hash', 'require_shop') THEN 'operator'
 	WHEN $2 THEN 'operator'
 	ELSE 'reader' END
@@ -47,7 +47,7 @@ UNION ALL
 SELECT 'operator', 'INSERT, UPDATE, DELETE' WHERE $1 IN (
 	'badge', 'clv_model', 'cost', 'demand', 'demand_event', 'demand_line', 'demand_setting', 'demand_stale', 'fx_rate', 'job', 'job_run', 'notice', 'offer',
 	'price_bound', 'price_history', 'price_proposal', 'price_series', 'prior_price_policy', 'purchase_order', 'purchase_order_line', 'purchase_receipt',
-	'purchase_setting', 'recommend_consumable', 'replenishment', 'reservation', 'reservation_sku', 'rfm_score', 'rfm_setting', 'recommend_excluded', 'order_changed', 'season_index', 'sku_forecast',
+	'purchase_setting', 'recommend_consumable', 'replenishment', 'reservation', 'reservation_sku', 'rfm_score', 'rfm_setting', 'recommend_excluded', 'recommend_test', 'order_changed', 'season_index', 'sku_forecast',
 	'stock_alert', 'stock_alert_stale', 'stock_incoming', 'stock_out', 'supplier', 'supplier_holiday', 'tag', 'vat_rate', 'waiting', 'waiting_setting', 'waiting_sku')
 UNION ALL
 SELECT 'operator', p FROM (VALUES ('schema_version', 'REFERENCES'), ('role_binding', 'UPDATE (resync)'), ('price_rule', 'UPDATE (enabled)')) x (t, p) WHERE x.t = $1

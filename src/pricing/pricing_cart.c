@@ -287,6 +287,14 @@ ecauto_price_at(PG_FUNCTION_ARGS)
 	}
 	if (price == NULL)
 		PG_RETURN_NULL();
+	if (JB_ROOT_IS_OBJECT(context) && (value = ec_json_field(&context->root, "unit_price", &space)) != NULL)
+	{
+		if (value->type != jbvNumeric)
+			ereport(ERROR,
+					(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					 errmsg("\"unit_price\" in the context of a price must be a number")));
+		price = value->val.numeric;
+	}
 	cart = ec_cart_of_one(sku, price, currency, at, context);
 	cart->lines[0].product = line.product;
 	cart->lines[0].brand = line.brand;

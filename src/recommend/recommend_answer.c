@@ -46,6 +46,8 @@ static EcReadTable serve_tables[EC_SERVE_TABLES] = {
 	[EC_SERVE_SESSION] = {"identity", {"customer"}, {"session"}},
 	[EC_SERVE_POLICY] = {"recommend_policy", {"one"}, {"repeats"}},
 	[EC_SERVE_SETTING] = {"recommend_setting", {"task"}, {"half_life", "popular"}},
+	[EC_SERVE_TEST] = {"recommend_test", {"running"},
+		{"name", "share", "half_life", "popular", "repeats", "personal"}, .partial = true},
 };
 
 /* A table, open until ec_serve_end(). */

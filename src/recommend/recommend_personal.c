@@ -233,6 +233,8 @@ ec_personal_show(EcServe *serve, EcTask task, const EcSource *sources, int nsour
 		return;
 	if (ec_read_one(read, 1, &key))
 		popular = read->nulls[1] ? 0 : DatumGetFloat8(read->values[1]);
+	if (serve->trial.on && serve->trial.popular >= 0)
+		popular = serve->trial.popular;
 	targets = targets_sum(serve, task, sources, nsources, nagain + POPULAR_MAX);
 	targets_add_popular(serve, &targets, popular);
 	for (int i = 0; i < nagain; i++)
@@ -309,6 +311,8 @@ ec_sources_of(EcServe *serve, const char *customer, const EcPast *past, int *n)
 	read = ec_serve_read(serve, EC_SERVE_SETTING);
 	if (ec_read_one(read, 1, &task))
 		half_life = read->nulls[0] ? 0 : DatumGetFloat8(read->values[0]);
+	if (serve->trial.on && serve->trial.half_life >= 0)
+		half_life = serve->trial.half_life;
 	done = ec_past_done(serve, customer, NULL, &ndone);
 	sources = palloc((Min(past->n, SOURCES_MAX) + ndone + 1) * sizeof(EcSource));
 	for (int i = 0; i < Min(past->n, SOURCES_MAX); i++)
@@ -354,11 +358,13 @@ ec_recommend_to(EcServe *serve, const char *customer)
 {
 	Datum		key = CStringGetTextDatum(customer);
 	EcPast	   *past = ec_past_orders(serve, customer);
-	EcSource   *sources;
+	EcSource   *sources = NULL;
 	int			nsources;
 
 	serve->had = past->names;
-	sources = ec_sources_of(serve, customer, past, &nsources);
+	ec_serve_draw(serve, customer);
+	if (!serve->trial.popular_only)
+		sources = ec_sources_of(serve, customer, past, &nsources);
 	if (sources != NULL)
 	{
 		int			nagain;
@@ -506,7 +512,9 @@ ecauto_recommend_session(PG_FUNCTION_ARGS)
 					ec_source_put(sources, &nsources, item, done[i].weight, done[i].sku, false);
 				ec_serve_without(&serve, done[i].sku, NULL);
 			}
-			ec_personal_show(&serve, EC_TASK_BASKET, sources, nsources, NULL, 0, NULL, "because you looked at %s");
+			ec_serve_draw(&serve, session);
+			if (!serve.trial.popular_only)
+				ec_personal_show(&serve, EC_TASK_BASKET, sources, nsources, NULL, 0, NULL, "because you looked at %s");
 		}
 	}
 	if (!PG_ARGISNULL(2))

@@ -70,8 +70,18 @@ typedef enum EcServeTable
 	EC_SERVE_SESSION,			/* of a customer */
 	EC_SERVE_POLICY,
 	EC_SERVE_SETTING,
+	EC_SERVE_TEST,				/* that runs */
 	EC_SERVE_TABLES
 } EcServeTable;
+
+/* What is different for those whom a test gives other settings. */
+typedef struct EcTrial
+{
+	bool		on;
+	bool		popular_only;	/* nothing personal */
+	double		half_life;		/* as in EcSetting; below 0: as for the others */
+	double		popular;		/* the same */
+} EcTrial;
 
 /* One question, while it is answered. */
 typedef struct EcServe
@@ -93,6 +103,7 @@ typedef struct EcServe
 	EcNames    *had;			/* not to be shown unless they are bought again and again; NULL: none */
 	bool		repeats_known;	/* is repeats filled in? */
 	char		repeats;		/* what may be: 'n'one, 'c'onsumables, 'a'll */
+	EcTrial		trial;			/* not on: no test, or its other half */
 
 	EcRead	   *reads[EC_SERVE_TABLES];
 } EcServe;
@@ -120,6 +131,9 @@ extern void ec_serve_popular(EcServe *serve, const char *country);
 
 /* ---- recommend_serve.c ---- */
 extern EcShown *ec_serve_candidates(const char *sql, int nargs, const Oid *types, Datum *values, int *n);
+
+/* ---- recommend_test.c ---- */
+extern void ec_serve_draw(EcServe *serve, const char *visitor);
 
 /* ---- recommend_past.c ---- */
 
@@ -187,5 +201,14 @@ extern void ec_personal_show(EcServe *serve, EcTask task, const EcSource *source
 extern EcTargets ec_personal_best(EcServe *serve, EcTask task, const EcSource *sources, int nsources, int most);
 extern void ec_source_put(EcSource *sources, int *n, int item, double weight, const char *sku, bool bought);
 extern void ec_recommend_to(EcServe *serve, const char *customer);
+
+/* ---- lists, which recommend_block.c chooses from ---- */
+extern Datum ecauto_best_sellers(PG_FUNCTION_ARGS);
+extern Datum ecauto_buy_again(PG_FUNCTION_ARGS);
+extern Datum ecauto_discover(PG_FUNCTION_ARGS);
+extern Datum ecauto_new_arrivals(PG_FUNCTION_ARGS);
+extern Datum ecauto_popular(PG_FUNCTION_ARGS);
+extern Datum ecauto_recommend(PG_FUNCTION_ARGS);
+extern Datum ecauto_trending(PG_FUNCTION_ARGS);
 
 #endif							/* EC_RECOMMEND_SERVE_H */
