@@ -65,7 +65,9 @@ BEGIN
 
 	item := 'roles to compare';
 	SELECT count(*)::text, 'All rows of ' || string_agg(b.role, ', ' ORDER BY b.role) || ' are compared by the next tick.', 'ok' INTO value, detail, state
-	FROM ecauto_data.role_binding b WHERE b.resync AND b.broken_at IS NULL AND EXISTS (SELECT FROM ecauto_data.shop);
+	-- lines and the like are read with what they belong to, never by themselves
+	FROM ecauto_data.role_binding b WHERE b.resync AND b.broken_at IS NULL AND to_regclass('ecauto_data.seen_' || b.role) IS NOT NULL
+		AND EXISTS (SELECT FROM ecauto_data.shop);
 	RETURN NEXT;
 
 	item := 'capture failures';

@@ -350,7 +350,7 @@ BEGIN
 	IF p.before < p.starts THEN
 		SELECT * INTO sum_before FROM (SELECT 1) x LEFT JOIN ecauto.report_sales(p.before, p.starts) s ON s.currency = own;
 	ELSE
-		SELECT NULL::numeric AS revenue, NULL::numeric AS orders, NULL::numeric AS average_order, NULL::numeric AS units INTO sum_before;
+		SELECT NULL::numeric AS revenue, NULL::bigint AS orders, NULL::numeric AS average_order, NULL::numeric AS units INTO sum_before;
 	END IF;
 	SELECT * INTO who FROM ecauto.report_customers(p.starts, p.ends);
 	sales := ecauto.report_page_sales(p.starts, p.ends, own);

@@ -114,7 +114,7 @@ extern void ec_scored_put(EcScored *heap, int *n, int k, EcScored one);
 
 typedef struct EcBuilt EcBuilt;
 
-extern EcBuilt *ec_built_open(const char *table);
+extern EcBuilt *ec_built_open(const char *table, int ncolumns);
 extern void ec_built_put(EcBuilt *rows, Datum *values);
 extern void ec_built_replace(EcBuilt *rows, ItemPointer tid, Datum *values);
 extern void ec_built_change(EcBuilt *rows, ItemPointer tid, Datum *values);

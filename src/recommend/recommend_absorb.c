@@ -328,7 +328,7 @@ buckets_change(Absorb *absorb)
 	if (rows != nnumbers)
 		elog(ERROR, "version %lld of recommendations is not whole", (long long) absorb->version);
 	table = SPI_tuptable;
-	built = ec_built_open("recommend_basket");
+	built = ec_built_open("recommend_basket", 5);
 	for (uint64 i = 0, next = 0; i < rows; i++)
 	{
 		const int  *item;
@@ -555,9 +555,9 @@ items_change(Absorb *absorb)
 	ItemPointerData *count_tid;
 	ItemPointerData *list_tid;
 	ItemPointerData *sku_tid;
-	EcBuilt    *count_rows = ec_built_open("recommend_count");
-	EcBuilt    *list_rows = ec_built_open("recommend_pair");
-	EcBuilt    *sku_rows = ec_built_open("recommend_item");
+	EcBuilt    *count_rows = ec_built_open("recommend_count", 4);
+	EcBuilt    *list_rows = ec_built_open("recommend_pair", 6);
+	EcBuilt    *sku_rows = ec_built_open("recommend_item", 7);
 	EcPairs		before = {0};
 	EcPairs		after = {0};
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
@@ -637,7 +637,7 @@ totals_change(Absorb *absorb)
 	static const Oid types[] = {INT8OID};
 	int			nchunks = (absorb->nitems + EC_TOTAL_CHUNK - 1) / EC_TOTAL_CHUNK;
 	ItemPointerData *tids = palloc0(Max(nchunks, 1) * sizeof(ItemPointerData));
-	EcBuilt    *rows = ec_built_open("recommend_total");
+	EcBuilt    *rows = ec_built_open("recommend_total", 4);
 	Datum		args[1];
 	uint64		found;
 
@@ -692,14 +692,16 @@ ec_recommend_absorb(TimestampTz at, int64 *orders)
 	MemoryContext old;
 
 	*orders = -1;
-	/* arrays out of line are read and replaced outside of statements */
-	PushCopiedSnapshot(GetTransactionSnapshot());
 	if (run("SELECT version, built_skus, skus, buckets FROM ecauto_data.recommend_model "
 			"WHERE version IS NOT NULL FOR UPDATE SKIP LOCKED", 0, NULL, NULL) != 1)
-	{
-		PopActiveSnapshot();
 		return true;
-	}
+
+	/*
+	 * Arrays out of line are read and replaced outside of statements.  Not
+	 * older than the lock: what is read by it is of the version that is
+	 * locked.
+	 */
+	PushCopiedSnapshot(GetTransactionSnapshot());
 	old = MemoryContextSwitchTo(context);
 	absorb.version = DatumGetInt64(cell(0, 1, &isnull));
 	absorb.nbuilt = DatumGetInt32(cell(0, 2, &isnull));

@@ -98,8 +98,8 @@ pairs_open(PairsTo *to, Build *build, const int *total, bool viewed)
 	to->build = build;
 	to->total = total;
 	to->viewed = viewed;
-	to->counts = ec_built_open("recommend_count");
-	to->lists = ec_built_open("recommend_pair");
+	to->counts = ec_built_open("recommend_count", 4);
+	to->lists = ec_built_open("recommend_pair", 6);
 	ec_pairs_reserve(&to->pairs, build->skus);
 	to->row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
 }
@@ -147,7 +147,7 @@ pairs_put(int item, const EcMatrixRow *row, void *arg)
 static void
 pairs_close(PairsTo *to)
 {
-	EcBuilt	   *rows = ec_built_open("recommend_total");
+	EcBuilt	   *rows = ec_built_open("recommend_total", 4);
 	int			nitems = to->build->skus;
 
 	for (int first = 0; first < nitems; first += EC_TOTAL_CHUNK)
@@ -182,7 +182,7 @@ static void
 baskets_write(const Build *build, const EcMatrix *matrix)
 {
 	const EcBaskets *orders = &build->history->orders;
-	EcBuilt	   *rows = ec_built_open("recommend_basket");
+	EcBuilt	   *rows = ec_built_open("recommend_basket", 5);
 	int64	   *start = palloc_extended((build->buckets + 1) * sizeof(int64), MCXT_ALLOC_HUGE | MCXT_ALLOC_ZERO);
 	int		   *bucket = palloc_extended(Max(orders->n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
 	int		   *of = palloc_extended(Max(orders->n, 1) * sizeof(int), MCXT_ALLOC_HUGE);
@@ -250,7 +250,7 @@ weights_write(Build *build, const EcMatrix *matrix, bool basket, const EcSetting
 				 errdetail("Of %d items only the nearest pairs were kept.", report.truncated),
 				 errhint("Raise \"maintenance_work_mem\", which is %d kB.", maintenance_work_mem)));
 
-	rows = ec_built_open("recommend_weight");
+	rows = ec_built_open("recommend_weight", 5);
 	MemoryContextSwitchTo(row_context);
 	for (int i = 0; i < matrix->nitems; i++)
 	{
@@ -472,7 +472,8 @@ tick_work(void *arg)
  * some come?
  */
 static const char look_statement[] =
-	"SELECT m.version IS NOT NULL, greatest(m.built_at, m.tried_at) + m.rebuild_every,\n"
+	"SELECT m.version IS NOT NULL,\n"
+	"  CASE WHEN m.rebuild_every < '1000 years' THEN greatest(m.built_at, m.tried_at) + m.rebuild_every END,\n"
 	"  EXISTS (SELECT FROM ecauto_data.order_changed),\n"
 	"  EXISTS (SELECT FROM ecauto_data.order_changed c WHERE c.order_key IS NULL)\n"
 	"    OR (m.changed > 0 OR EXISTS (SELECT FROM ecauto_data.order_changed))\n"

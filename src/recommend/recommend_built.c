@@ -7,8 +7,9 @@
  * memory already.  An INSERT for each costs more than the row; so they go
  * into the table in batches, as COPY does, with what the server has for its
  * catalogs (heap and index alike, and WAL as for every row).  That does not
- * look at triggers, check constraints and row security: these tables have
- * none, and whoever calls acts as their owner.
+ * look at triggers, check constraints and row security, and cannot compute
+ * expressions of indexes: these tables have none, and whoever calls acts as
+ * their owner.  A table that somebody has given one is refused.
  *
  *-------------------------------------------------------------------------
  */
@@ -18,9 +19,11 @@
 #include "access/heapam.h"
 #include "access/htup_details.h"
 #include "access/table.h"
+#include "access/tableam.h"
 #include "access/xact.h"
 #include "catalog/index.h"
 #include "catalog/indexing.h"
+#include "catalog/pg_class.h"
 #include "catalog/pg_type.h"
 #include "executor/tuptable.h"
 #include "miscadmin.h"
@@ -48,17 +51,45 @@ struct EcBuilt
 	MemoryContext context;		/* tuples of the batch */
 };
 
+/* Refuse a table that is not as it was made; what: what is different. */
+pg_noreturn static void
+rows_refuse(const EcBuilt *rows, const char *what)
+{
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("table \"%s.%s\" is not as ecauto.setup() made it", EC_STATE_SCHEMA, RelationGetRelationName(rows->rel)),
+			 errdetail("It has %s.", what),
+			 errhint("Undo what was changed about it.")));
+}
+
 /*
- * Open a table of the state to write rows; in the current context, until
- * ec_built_close().
+ * Open a table of the state to write rows of so many columns; in the current
+ * context, until ec_built_close().  Errors: the table was altered.
  */
 EcBuilt *
-ec_built_open(const char *table)
+ec_built_open(const char *table, int ncolumns)
 {
 	EcBuilt	   *rows = palloc0(sizeof(EcBuilt));
+	TupleDesc	desc;
 
 	rows->rel = table_open(ec_state_relation(table, false), RowExclusiveLock);
+	desc = RelationGetDescr(rows->rel);
+	if (rows->rel->rd_rel->relkind != RELKIND_RELATION || rows->rel->rd_tableam != GetHeapamTableAmRoutine())
+		rows_refuse(rows, "another kind of storage");
+	if (desc->natts != ncolumns)
+		rows_refuse(rows, "other columns");
+	if (rows->rel->trigdesc != NULL || rows->rel->rd_rules != NULL ||
+		(desc->constr != NULL && desc->constr->num_check > 0))
+		rows_refuse(rows, "a trigger, a rule or a constraint");
 	rows->indexes = CatalogOpenIndexes(rows->rel);
+	for (int k = 0; k < rows->indexes->ri_NumIndices; k++)
+	{
+		const IndexInfo *info = rows->indexes->ri_IndexRelationInfo[k];
+
+		if (info->ii_Expressions != NIL || info->ii_Predicate != NIL || info->ii_ExclusionOps != NULL ||
+			!rows->indexes->ri_IndexRelationDescs[k]->rd_index->indimmediate)
+			rows_refuse(rows, "an index on an expression, with a condition, or that is checked later");
+	}
 	rows->bulk = GetBulkInsertState();
 	rows->parent = CurrentMemoryContext;
 	rows->context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
@@ -80,6 +111,9 @@ rows_flush(EcBuilt *rows)
 		Relation	index = rows->indexes->ri_IndexRelationDescs[k];
 		IndexInfo  *info = rows->indexes->ri_IndexRelationInfo[k];
 
+		/* one that is being made concurrently finds the rows by itself */
+		if (!info->ii_ReadyForInserts)
+			continue;
 		for (int i = 0; i < rows->n; i++)
 		{
 			Datum		values[INDEX_MAX_KEYS];

@@ -143,7 +143,8 @@ questions_refresh(void)
 
 		if (ec_read_one(read, 1, &key))
 			bound = ec_read_identity(read);
-		if (ec_read_same(&bound, &question->bound))
+		/* what failed half-way left a binding, of which nothing is known */
+		if (ec_read_same(&bound, &question->bound) && OidIsValid(bound.relation) == (question->binding != NULL))
 			continue;
 		/* forget before what may fail */
 		question->bound = (EcReadIdentity) {0};

@@ -7,8 +7,8 @@
  * A split in time is what happens to a shop: known is what happened until an
  * instant, asked is what known customers bought for the first time after it
  * (what is in the rest of a basket that was ordered after it).  A shop of
- * which that leaves next to nothing is split by chance: a tenth of what each
- * customer had, a tenth of the baskets.  Chance is a hash of keys, so the
+ * which that leaves next to nothing to know or to ask is split by chance: a
+ * tenth of what each customer had, a tenth of the baskets.  Chance is a hash of keys, so the
  * same history is always split alike.
  *
  *-------------------------------------------------------------------------
@@ -23,6 +23,9 @@
 
 /* by chance, if by time there are fewer */
 #define FEW_TESTS 200
+
+/* by chance too, if by time less than one of so many orders is known: a shop of a few weeks */
+#define FEW_KNOWN 4
 
 /* one of so many is asked */
 #define CHANCE 10
@@ -255,6 +258,18 @@ customers_split(const EcBought *history, TimestampTz split, bool by_time, int mo
 	pfree(start);
 }
 
+/* Does a split in time leave enough to know? */
+static bool
+knows_enough(const EcBaskets *orders, TimestampTz split)
+{
+	int			known = 0;
+
+	/* in the order of time */
+	while (known < orders->n && orders->basket[known].at <= split)
+		known++;
+	return (int64) known * FEW_KNOWN >= orders->n;
+}
+
 /*
  * Split a history, in the current context.  most: no more tests than that,
  * some by chance.  The caller looks at ntests: there may be none.
@@ -262,7 +277,7 @@ customers_split(const EcBought *history, TimestampTz split, bool by_time, int mo
 EcHoldout *
 ec_holdout(const EcBought *history, EcTask task, TimestampTz split, int most)
 {
-	for (int by_time = 1;; by_time--)
+	for (int by_time = knows_enough(&history->orders, split) ? 1 : 0;; by_time--)
 	{
 		EcHoldout  *holdout = palloc0(sizeof(EcHoldout));
 		TimestampTz until = split;

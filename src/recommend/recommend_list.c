@@ -161,6 +161,14 @@ days_text(double days)
 	return rint(days) <= 1 ? pstrdup("day") : psprintf("%.0f days", days);
 }
 
+static char *
+ago_text(double days)
+{
+	if (days < 1)
+		return pstrdup("less than a day");
+	return days < 2 ? pstrdup("a day") : psprintf("%.0f days", floor(days));
+}
+
 /*
  * ecauto.buy_again(customer text, n integer) returns table(sku text, score float8, reason text)
  */
@@ -200,8 +208,8 @@ ecauto_buy_again(PG_FUNCTION_ARGS)
 		shown[n].sku = bought->sku;
 		shown[n].item = -1;
 		shown[n].score = due;
-		shown[n++].reason = psprintf("%s every %s, last %.0f days ago", own ? "you buy it" : "others buy it",
-									 days_text(gap), floor(elapsed));
+		shown[n++].reason = psprintf("%s every %s, last %s ago", own ? "you buy it" : "others buy it",
+									 days_text(gap), ago_text(elapsed));
 	}
 	qsort(shown, n, sizeof(EcShown), due_compare);
 	ec_serve_offer(&serve, shown, n, NULL, NULL);

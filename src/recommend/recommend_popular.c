@@ -84,7 +84,7 @@ ec_items_write(int64 version, const EcBought *history, const int *totals)
 	double	   *sum = palloc0(Max(nskus, 1) * sizeof(double));
 	TimestampTz newest = orders->n > 0 ? orders->basket[orders->n - 1].at : 0;
 	MemoryContext row_context = AllocSetContextCreate(CurrentMemoryContext, "ecauto rows", ALLOCSET_DEFAULT_SIZES);
-	EcBuilt	   *rows = ec_built_open("recommend_item");
+	EcBuilt	   *rows = ec_built_open("recommend_item", 7);
 	MemoryContext old;
 
 	/* baskets of each user, in order */
@@ -139,7 +139,7 @@ ec_items_write(int64 version, const EcBought *history, const int *totals)
 	}
 
 	ec_built_close(rows);
-	rows = ec_built_open("recommend_popular");
+	rows = ec_built_open("recommend_popular", 4);
 
 	/* sums of floats depend on their order: it is that of users, which the keys do not tell; so round */
 	for (int64 i = 0; i < nlast; i++)

@@ -45,7 +45,7 @@ reason_bought(EcServe *serve, EcShown *shown, void *arg)
 	shown->figures[0] = both;
 	shown->figures[1] = both / serve->orders;
 	shown->figures[2] = both / total;
-	shown->figures[3] = both / total / shown->total * serve->orders;
+	shown->figures[3] = both * serve->orders / (total * shown->total);
 	shown->figures[4] = both / sqrt(total * shown->total);
 	return bought_text(both);
 }

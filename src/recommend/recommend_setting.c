@@ -43,10 +43,11 @@ ec_setting_read(EcTask task)
 	TupleDesc	desc;
 
 	args[0] = CStringGetTextDatum(ec_task_names[task]);
+	/* not read-only: a build reads what it has just chosen */
 	if (SPI_execute_plan(ec_plan("SELECT coalesce(neighbours, 0), lambda, coalesce(dropout, 0), "
 								 "coalesce(half_life, 0), coalesce(popular, 0) "
 								 "FROM ecauto_data.recommend_setting WHERE task = $1", 1, types),
-						 args, NULL, true, 1) != SPI_OK_SELECT)
+						 args, NULL, false, 1) != SPI_OK_SELECT)
 		elog(ERROR, "could not read the settings of recommendations");
 	if (SPI_processed == 0)
 		return setting;

@@ -2,7 +2,7 @@
 -- does not want to be shown.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(56);
+SELECT plan(58);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.timezone = 'UTC';
 SET LOCAL ecauto.clock = '2026-06-17 12:00+00';
@@ -33,6 +33,13 @@ SELECT results_eq($$ SELECT sku, round(score::numeric, 3), reason FROM ecauto.bu
 SELECT ecauto.set_consumable('4') \g /dev/null
 SELECT results_eq($$ SELECT sku, round(score::numeric, 3), reason FROM ecauto.buy_again('1') $$,
 	$$ VALUES ('4', 1.0, 'others buy it every 20 days, last 20 days ago'), ('2', 0.938, 'you buy it every 30 days, last 32 days ago') $$, 'a consumable by that of others');
+SAVEPOINT clock;
+UPDATE ecauto_data.seen_order SET placed_at = timestamptz '2026-06-16 06:00+00' - (key::int - 10) * interval '2 days' WHERE key::int BETWEEN 10 AND 14;
+SELECT is((SELECT reason FROM ecauto.buy_again('1') WHERE sku = '3'), 'you buy it every 2 days, last a day ago', 'a day ago');
+SET LOCAL ecauto.clock = '2026-06-25 21:00+00';
+UPDATE ecauto_data.seen_order SET placed_at = timestamptz '2026-06-25 06:00+00' - (key::int - 10) * interval '1 day' WHERE key::int BETWEEN 10 AND 14;
+SELECT is((SELECT reason FROM ecauto.buy_again('1') WHERE sku = '3'), 'you buy it every day, last less than a day ago', 'today');
+ROLLBACK TO clock;
 UPDATE stock SET qty = 0 WHERE variant_id = 4;
 SELECT is((SELECT array_agg(sku) FROM ecauto.buy_again('1')), '{2}', 'not if it is sold out');
 UPDATE stock SET qty = 10 WHERE variant_id = 4;

@@ -1,7 +1,7 @@
 -- Recommendations of a small shop, by hand.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(42);
+SELECT plan(43);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.timezone = 'UTC';
 SET LOCAL ecauto.clock = '2026-06-15 00:00+00';
@@ -29,6 +29,7 @@ SELECT results_eq($$ SELECT sku, orders, round(support::numeric, 4), round(confi
 	FROM ecauto.also_bought('2', 5) $$,
 	$$ VALUES ('3', 4::bigint, 0.4, round(4.0 / 6, 4), round(4.0 / 6 / 5 * 10, 4), round(4 / sqrt(30.0), 4), 'bought together 4 times'),
 		('4', 2, 0.2, round(2.0 / 6, 4), round(2.0 / 6 / 2 * 10, 4), round(2 / sqrt(12.0), 4), 'bought together 2 times') $$, 'support, confidence, lift and cosine by hand');
+SELECT is((SELECT lift FROM ecauto.also_bought('2', 1)), 4 * 10 / 30::float8, 'lift is rounded once');
 SELECT is((SELECT skus(VARIADIC array_agg(sku)) FROM ecauto.also_bought('V2', 1)), '3', 'by its code');
 SELECT is((SELECT score FROM ecauto.also_bought('4') WHERE sku = '3'), 1::float8, 'once');
 SELECT is_empty($$ SELECT FROM ecauto.also_bought('5') $$, 'always alone');

@@ -1,7 +1,7 @@
 -- The page of the report: complete, escaped, and never an error for what a shop does not have.
 BEGIN;
 \ir shop.psql
-SELECT plan(24);
+SELECT plan(25);
 CREATE TEMP TABLE page AS SELECT ecauto.report_html(date '2026-05-18', date '2026-06-16') AS html;
 
 SELECT matches(html, '^<!DOCTYPE html>\s<html lang="en">.*</html>\s*$', 'a whole page') FROM page;
@@ -37,5 +37,6 @@ SELECT matches(ecauto.report_html(), 'Bind role &quot;cost&quot;.*Bind role &quo
 SELECT unalike(ecauto.report_html('-infinity', 'infinity'), '%No orders in this period%', 'all time');
 SELECT alike(ecauto.report_html('1990-01-01', '1990-02-01'), '%No orders in this period.%', 'a time without orders');
 
+SELECT alike(ecauto.report_html('3999-01-01 BC', '3990-01-01 BC'), '%No orders in this period.%', 'one that has no time before it');
 SELECT * FROM finish();
 ROLLBACK;
