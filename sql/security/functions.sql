@@ -23,7 +23,8 @@ SELECT CASE
 		'erase_contact') THEN 'admin'
 	-- what changes nothing and tells no secret, though it is not STABLE
 	WHEN $1 IN ('status', 'schedule_status', 'read_roles', 'role_rows', 'worker_status', 'sellable', 'availability', 'stock_position', 'showable',
-		'recommend', 'recommend_block', 'recommend_categories', 'recommend_price', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need') OR $1 LIKE 'metrics%' OR $1 LIKE 'report%' THEN 'reader'
+		'recommend', 'recommend_block', 'recommend_categories', 'recommend_price', 'similar', 'also_bought', 'trending', 'complete_basket', 'explain_price', 'price_problems', 'capture_unasked', 'sku_category', 'replenishment_need',
+		'forecast_sku', 'seasonal_top') OR $1 LIKE 'metrics%' OR $1 LIKE 'report%' THEN 'reader'
 	WHEN $1 IN ('consents', 'may_send', 'address_hash', 'require_shop') THEN 'operator'
 	WHEN $2 THEN 'operator'
 	ELSE 'reader' END
@@ -45,7 +46,7 @@ UNION ALL
 SELECT 'operator', 'SELECT' WHERE $1 <> 'campaign_secret'
 UNION ALL
 SELECT 'operator', 'INSERT, UPDATE, DELETE' WHERE $1 IN (
-	'badge', 'clv_model', 'cost', 'demand', 'demand_event', 'demand_line', 'demand_setting', 'demand_stale', 'fx_rate', 'job', 'job_run', 'notice', 'offer',
+	'badge', 'clv_model', 'cost', 'demand', 'demand_event', 'demand_line', 'demand_setting', 'demand_stale', 'fx_rate', 'job', 'job_run', 'location_share', 'notice', 'offer',
 	'price_bound', 'price_history', 'price_proposal', 'price_series', 'prior_price_policy', 'purchase_order', 'purchase_order_line', 'purchase_receipt',
 	'purchase_setting', 'recommend_consumable', 'replenishment', 'reservation', 'reservation_sku', 'rfm_score', 'rfm_setting', 'recommend_excluded', 'recommend_test', 'order_changed', 'season_index', 'sku_forecast',
 	'stock_alert', 'stock_alert_stale', 'stock_incoming', 'stock_out', 'supplier', 'supplier_holiday', 'tag', 'vat_rate', 'waiting', 'waiting_setting', 'waiting_sku')
@@ -106,7 +107,7 @@ BEGIN
 		UNION ALL
 		SELECT format('GRANT %s ON TABLE ecauto_data.%I TO %I', t.privileges, c.relname, role)
 		FROM pg_class c CROSS JOIN LATERAL ecauto.table_set(c.relname) t
-		WHERE c.relnamespace = to_regnamespace('ecauto_data') AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+		WHERE c.relnamespace = to_regnamespace('ecauto_data') AND c.relkind IN ('r', 'p', 'v') AND NOT c.relispartition
 		AND array_position(sets, t.set) <= level
 		UNION ALL
 		SELECT format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA ecauto_data TO %I', role) WHERE level > 1

@@ -39,7 +39,9 @@ BEGIN
 		RETURN;
 	END IF;
 
-	DROP TABLE IF EXISTS pg_temp.ecauto_feed;
+	IF to_regclass('pg_temp.ecauto_feed') IS NOT NULL THEN
+		DROP TABLE pg_temp.ecauto_feed;
+	END IF;
 	CREATE TEMPORARY TABLE ecauto_feed ON COMMIT DROP AS
 	WITH line AS (
 		SELECT e.row, e.place, coalesce(e.row -> 'prices', jsonb_build_array(jsonb_build_object('from', 1, 'price', e.row -> 'price'))) AS steps,

@@ -232,26 +232,36 @@ membership_turns_at(Explain *explain, EcSegment *segment, const Answer *now)
 
 /* ---- what is missing, in few words ---- */
 
-/* "customer.orders_count must rise by 1 to 3" in few words; other remedies as they are */
+/*
+ * "customer.orders_count must rise by 1 to 3" or "... by more than 1, above 3" in
+ * few words; other remedies as they are.
+ */
 static char *
 near_miss_of(const EcExprPart *part, const char *currency)
 {
 	static const char rise[] = " must rise by ";
+	static const char beyond[] = "more than ";
 	char	   *at = part->remedy != NULL ? strstr(part->remedy, rise) : NULL;
+	const char *than = "";
 	char	   *amount;
 	char	   *end;
 
 	if (at == NULL)
 		return part->remedy;
 	amount = pstrdup(at + strlen(rise));
-	end = strchr(amount, ' ');
+	if (strncmp(amount, beyond, strlen(beyond)) == 0)
+	{
+		than = beyond;
+		amount += strlen(beyond);
+	}
+	end = strpbrk(amount, " ,");
 	if (end == NULL)
 		return part->remedy;
 	*end = '\0';
 	if (strncmp(part->remedy, "customer.orders_count", strlen("customer.orders_count")) == 0)
-		return psprintf("%s more order%s", amount, strcmp(amount, "1") == 0 ? "" : "s");
+		return psprintf("%s%s more order%s", than, amount, strcmp(amount, "1") == 0 ? "" : "s");
 	if (strncmp(part->remedy, "customer.spent_", strlen("customer.spent_")) == 0)
-		return psprintf("%s %s more", amount, currency != NULL ? currency : "");
+		return psprintf("%s%s%s%s more", than, amount, currency != NULL ? " " : "", currency != NULL ? currency : "");
 	return part->remedy;
 }
 
