@@ -14,7 +14,7 @@ WHERE c.relnamespace = to_regnamespace('ecauto_data') AND c.relkind IN ('r', 'p'
 	AND a.atttypid IN ('text'::regtype, 'jsonb'::regtype, 'text[]'::regtype, 'character varying'::regtype)
 	-- tables about goods, prices and how ecauto was set up; every other one may hold something of a person
 	AND c.relname NOT IN ('schema_version', 'shop', 'role_binding', 'source', 'writer', 'role_seen', 'customer_setting',
-		'segment', 'segment_setting', 'seen_product', 'seen_sku', 'seen_price', 'seen_stock', 'category_product', 'order_item',
+		'segment', 'segment_setting', 'seen_product', 'seen_sku', 'seen_price', 'seen_stock', 'category_product', 'order_item', 'gone_order',
 		'cost', 'price_bound', 'vat_rate', 'fx_rate', 'price_rule', 'price_guard', 'price_base', 'price_series', 'price_history',
 		'price_history_seen', 'prior_price_policy', 'promotion', 'coupon_batch', 'mail_template', 'mail_template_history', 'demand',
 		'demand_line', 'demand_stale', 'demand_setting', 'demand_event', 'stock_out', 'sku_forecast', 'season_index',

@@ -66,6 +66,7 @@ typedef struct EcAs
 extern void ec_as_state_owner(EcAs *as);
 extern void ec_as_definer(EcAs *as, Oid user, const char *search_path);
 extern void ec_as_end(EcAs *as);
+extern void ec_prefer_lookups(void);
 extern void ec_require_operator(const char *what);
 extern void ec_require_reader(const char *what);
 extern bool ec_is_operator(Oid user);

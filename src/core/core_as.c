@@ -24,6 +24,7 @@
 #include "compat/compat.h"
 
 #include "miscadmin.h"
+#include "optimizer/optimizer.h"
 #include "utils/acl.h"
 #include "utils/builtins.h"
 #include "utils/bytea.h"
@@ -31,6 +32,9 @@
 #include "utils/guc.h"
 
 #include "core/core.h"
+
+/* what a page looked up costs the planner, where one read in turn costs 1 */
+#define LOOKUP_PAGE_COST 1.1
 
 static void
 search_path_set(EcAs *as, const char *search_path)
@@ -93,6 +97,20 @@ ec_as_end(EcAs *as)
 {
 	AtEOXact_GUC(false, as->guc_level);
 	SetUserIdAndSecContext(as->user, as->sec_context);
+}
+
+/*
+ * Let the planner find rows by index, though there are ten thousand to be
+ * found and it would rather read the million of them: what a tick looks up is
+ * of late and in memory, and it must not take longer with every year of
+ * orders.  Between ec_as_state_owner() and ec_as_end(), which undoes it.
+ */
+void
+ec_prefer_lookups(void)
+{
+	if (random_page_cost > LOOKUP_PAGE_COST)
+		(void) set_config_option("random_page_cost", CppAsString2(LOOKUP_PAGE_COST), PGC_USERSET,
+								 PGC_S_SESSION, GUC_ACTION_SAVE, true, 0, false);
 }
 
 /*

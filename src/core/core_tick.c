@@ -26,6 +26,12 @@ PG_FUNCTION_INFO_V1(ecauto_tick);
 
 #define PHASES_MAX 16
 
+/*
+ * With more keys than this in a round its statements are planned anew: a plan
+ * that was kept when tables were small reads them whole for each key.
+ */
+#define KEYS_FOR_KEPT_PLANS 1000
+
 /* keys of our advisory lock; "ec" and a number */
 #define TICK_LOCK_CLASS 0x6563
 #define TICK_LOCK_ID	1
@@ -62,6 +68,7 @@ ec_tick_run(EcTick *tick)
 {
 	LOCKTAG		tag;
 	int			level;
+	bool		replan = false;
 
 	ec_state_require();
 
@@ -82,6 +89,12 @@ ec_tick_run(EcTick *tick)
 		CHECK_FOR_INTERRUPTS();
 		ec_progress_phase(phases[i].name, 0);
 		phases[i].run(tick);
+		if (!replan && tick->keys + tick->told > KEYS_FOR_KEPT_PLANS)
+		{
+			replan = true;
+			(void) set_config_option("plan_cache_mode", "force_custom_plan", PGC_USERSET, PGC_S_SESSION,
+									 GUC_ACTION_SAVE, true, 0, false);
+		}
 	}
 	ec_progress_end();
 	AtEOXact_GUC(false, level);

@@ -42,7 +42,10 @@ typedef struct Reading
 static const char lines_statement[] =
 	"WITH now AS (SELECT order_key, sku_key AS sku, pg_catalog.sum(qty - coalesce(qty_cancelled, 0)) AS qty,\n"
 	"    pg_catalog.sum((qty - coalesce(qty_cancelled, 0)) * unit_price) AS amount\n"
-	"  FROM shop_now WHERE order_key IS NOT NULL AND sku_key IS NOT NULL GROUP BY order_key, sku_key),\n"
+	"  FROM shop_now WHERE order_key IS NOT NULL AND sku_key IS NOT NULL\n"
+	/* lines can outlive their order */
+	"    AND ($1 IS NULL OR EXISTS (SELECT FROM ecauto_data.seen_order o WHERE o.key = order_key))\n"
+	"  GROUP BY order_key, sku_key),\n"
 	"gone AS (DELETE FROM ecauto_data.order_item i WHERE ($1 IS NULL OR i.order_key = ANY ($1))\n"
 	"  AND NOT EXISTS (SELECT FROM now n WHERE n.order_key = i.order_key AND n.sku = i.sku))\n"
 	"INSERT INTO ecauto_data.order_item (order_key, sku, qty, amount) SELECT order_key, sku, qty, amount FROM now\n"

@@ -230,8 +230,11 @@ customers_compute(void *arg)
 								   NULL, false, 0);
 	}
 	else
+	{
+		ec_prefer_lookups();
 		rc = SPI_execute_plan(ec_plan(ec_customer_sql(some_statement, "$1", "@"), 1, types), args,
 							  NULL, false, 0);
+	}
 	if (rc != SPI_OK_INSERT)
 		elog(ERROR, "could not compute the facts of customers");
 	ec_as_end(&as);

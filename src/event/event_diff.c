@@ -23,9 +23,9 @@
  * as NULL, though the shop has it: in his own row, and in his orders and carts
  * of until then.
  *
- * A key that vanished from the shop is forgotten, except for orders and
- * completed carts: they may come back (a role query may leave them out for a
- * while) and must not be placed twice.
+ * A key that vanished from the shop is forgotten.  Of an order gone_order keeps
+ * what was told of it, since it may come back (a role query may leave it out
+ * for a while) and must not be placed twice; completed carts stay.
  *
  *-------------------------------------------------------------------------
  */
@@ -238,71 +238,91 @@ static const char customer_statement[] =
  * been paid, refunded when all that was paid has been given back.
  *
  * The order of the edges is the order in which they happen.
+ *
+ * An order without time is not placed (yet, or any more) and not here.  One
+ * that was gone and is here again ("returns") is compared with what was told
+ * of it before (g_).
  */
 static const char order_statement[] =
 	"WITH n AS (\n"
-	"  SELECT x.*, coalesce(x.paid >= x.due AND (x.paid > 0 OR NOT x.cancelled), false) AS is_paid,\n"
-	"    coalesce(x.refunded > 0 AND x.refunded >= x.paid, false) AS is_refunded\n"
-	"  FROM (SELECT s.key, s.number, coalesce(s.customer_key, e.customer) AS customer_key,\n"
-	"      CASE WHEN e.key IS NULL AND (c.at >= s.placed_at) IS NOT TRUE THEN s.email END AS email, s.cart_key, s.currency, s.total,\n"
-	"      CASE WHEN s.cancelled AND o.key IS NOT NULL THEN o.placed_total ELSE s.total END AS due,\n"
-	"      s.placed_at, s.paid, s.refunded, s.cancelled, s.fulfilment, s.raw_status\n"
-	"    FROM shop_now s LEFT JOIN ecauto_data.seen_order o ON o.key = s.key\n"
-	"    LEFT JOIN ecauto_data.erased e ON e.role = 'order' AND e.key = s.key\n"
-	"    LEFT JOIN ecauto_data.erased c ON c.role = 'customer' AND c.key = s.customer_key\n"
-	"    WHERE s.placed_at IS NOT NULL) x),\n"
-	"d AS MATERIALIZED (\n"
-	"  SELECT n.*, o.key IS NOT NULL AS known, o.customer_key AS o_customer_key, o.email AS o_email,\n"
-	"    o.total AS o_total, o.paid AS o_paid, coalesce(o.is_paid, false) AS o_is_paid,\n"
-	"    coalesce(o.refunded, 0) AS o_refunded, coalesce(o.is_refunded, false) AS o_is_refunded,\n"
-	"    coalesce(o.cancelled, false) AS o_cancelled, o.fulfilment AS o_fulfilment,\n"
-	"    o.raw_status AS o_raw_status\n"
-	"  FROM n LEFT JOIN ecauto_data.seen_order o ON n.key = o.key\n"
-	"  WHERE o.key IS NULL OR (n.number, n.customer_key, n.email, n.cart_key, n.currency, n.total,\n"
-	"      n.placed_at, n.paid, n.is_paid, n.refunded, n.is_refunded, n.cancelled, n.fulfilment,\n"
-	"      n.raw_status)\n"
+	"  SELECT s.key, s.number, coalesce(s.customer_key, e.customer) AS customer_key,\n"
+	"    CASE WHEN e.key IS NULL AND (c.at >= s.placed_at) IS NOT TRUE THEN s.email END AS email,\n"
+	"    s.cart_key, s.currency, s.total, s.placed_at, s.paid, s.refunded, s.cancelled, s.fulfilment,\n"
+	"    s.raw_status, g.key IS NOT NULL AS returns, g.placed_total AS g_placed_total,\n"
+	"    g.is_paid AS g_is_paid, g.refunded AS g_refunded, g.is_refunded AS g_is_refunded,\n"
+	"    g.cancelled AS g_cancelled, g.fulfilment AS g_fulfilment\n"
+	"  FROM shop_now s LEFT JOIN ecauto_data.gone_order g ON g.key = s.key\n"
+	"  LEFT JOIN ecauto_data.erased e ON e.role = 'order' AND e.key = s.key\n"
+	"  LEFT JOIN ecauto_data.erased c ON c.role = 'customer' AND c.key = s.customer_key),\n"
+	"x AS (\n"
+	"  SELECT coalesce(n.key, o.key) AS key, n.placed_at IS NOT NULL AS here, o.key IS NOT NULL AS known,\n"
+	"    coalesce(n.returns, false) AS returns, n.number, n.customer_key, n.email, n.cart_key, n.currency,\n"
+	"    n.total, n.placed_at, n.paid, n.refunded, n.cancelled, n.fulfilment, n.raw_status,\n"
+	"    CASE WHEN n.cancelled IS NOT TRUE THEN n.total WHEN o.key IS NOT NULL THEN o.placed_total\n"
+	"      WHEN n.returns THEN n.g_placed_total ELSE n.total END AS due,\n"
+	"    o.customer_key AS o_customer_key, o.email AS o_email, o.total AS o_total, o.paid AS o_paid,\n"
+	"    coalesce(o.is_paid, n.g_is_paid, false) AS o_is_paid,\n"
+	"    coalesce(o.refunded, n.g_refunded, 0) AS o_refunded,\n"
+	"    coalesce(o.is_refunded, n.g_is_refunded, false) AS o_is_refunded,\n"
+	"    coalesce(o.cancelled, n.g_cancelled, false) AS o_cancelled,\n"
+	"    coalesce(o.fulfilment, n.g_fulfilment) AS o_fulfilment, o.raw_status AS o_raw_status,\n"
+	"    coalesce(n.placed_at, o.placed_at) AS happened_at\n"
+	"  FROM n %s o ON n.key = o.key\n"
+	"  WHERE CASE WHEN n.placed_at IS NULL THEN o.key IS NOT NULL\n"
+	"    ELSE o.key IS NULL OR (n.number, n.customer_key, n.email, n.cart_key, n.currency, n.total,\n"
+	"      n.placed_at, n.paid, n.refunded, n.cancelled, n.fulfilment, n.raw_status)\n"
 	"    IS DISTINCT FROM (o.number, o.customer_key, o.email, o.cart_key, o.currency, o.total,\n"
-	"      o.placed_at, o.paid, o.is_paid, o.refunded, o.is_refunded, o.cancelled, o.fulfilment,\n"
-	"      o.raw_status)),\n"
+	"      o.placed_at, o.paid, o.refunded, o.cancelled, o.fulfilment, o.raw_status) END),\n"
+	"d AS MATERIALIZED (\n"
+	"  SELECT x.*, coalesce(x.paid >= x.due AND (x.paid > 0 OR NOT x.cancelled), false) AS is_paid,\n"
+	"    coalesce(x.refunded > 0 AND x.refunded >= x.paid, false) AS is_refunded FROM x),\n"
 	"added AS (INSERT INTO ecauto_data.seen_order (key, number, customer_key, email, cart_key,\n"
 	"    currency, total, placed_total, placed_at, paid, is_paid, refunded, is_refunded, cancelled,\n"
 	"    fulfilment, raw_status)\n"
 	"  SELECT key, number, customer_key, email, cart_key, currency, total, due, placed_at, paid,\n"
-	"    is_paid, refunded, is_refunded, cancelled, fulfilment, raw_status FROM d WHERE NOT known),\n"
+	"    is_paid, refunded, is_refunded, cancelled, fulfilment, raw_status FROM d WHERE here AND NOT known),\n"
 	"changed AS (UPDATE ecauto_data.seen_order s SET number = d.number,\n"
 	"    customer_key = d.customer_key, email = d.email, cart_key = d.cart_key,\n"
 	"    currency = d.currency, total = d.total, placed_total = d.due, placed_at = d.placed_at,\n"
 	"    paid = d.paid, is_paid = d.is_paid, refunded = d.refunded, is_refunded = d.is_refunded,\n"
 	"    cancelled = d.cancelled, fulfilment = d.fulfilment, raw_status = d.raw_status\n"
-	"  FROM d WHERE d.known AND s.key = d.key),\n"
+	"  FROM d WHERE d.here AND d.known AND s.key = d.key),\n"
+	"gone AS (DELETE FROM ecauto_data.seen_order s USING d WHERE NOT d.here AND s.key = d.key\n"
+	"  RETURNING s.key, s.placed_total, s.is_paid, s.refunded, s.is_refunded, s.cancelled, s.fulfilment),\n"
+	"kept AS (INSERT INTO ecauto_data.gone_order (key, placed_total, is_paid, refunded, is_refunded,\n"
+	"    cancelled, fulfilment, gone_at)\n"
+	"  SELECT key, placed_total, is_paid, refunded, is_refunded, cancelled, fulfilment, $2 FROM gone),\n"
+	"returned AS (DELETE FROM ecauto_data.gone_order g USING d WHERE d.here AND d.returns AND g.key = d.key),\n"
 	"carts AS (INSERT INTO ecauto_data.seen_cart (key, customer_key, email, currency, total, completed_at)\n"
 	"  SELECT DISTINCT ON (cart_key) cart_key, customer_key, email, currency, total, $2::timestamptz\n"
-	"  FROM d WHERE NOT known AND cart_key IS NOT NULL AND NOT $3 ORDER BY cart_key\n"
+	"  FROM d WHERE here AND NOT known AND cart_key IS NOT NULL AND NOT $3 ORDER BY cart_key\n"
 	"  ON CONFLICT (key) DO UPDATE SET completed_at = excluded.completed_at\n"
 	"  WHERE seen_cart.completed_at IS NULL),\n"
 	CUSTOMER_STALE("(d.o_customer_key, d.o_email, NULL)", "(d.customer_key, d.email, d.key)")
 	INSERT_EVENTS
 	"SELECT ecauto.new_id(), $2, kind, role, key, customer, NULL, old, new FROM (\n"
 	"  SELECT e.kind, e.role, CASE e.role WHEN 'cart' THEN d.cart_key ELSE d.key END AS key,\n"
-	"    d.customer_key AS customer, d.placed_at, d.key AS order_key, e.n,\n"
+	"    coalesce(d.customer_key, d.o_customer_key) AS customer, d.happened_at, d.key AS order_key, e.n,\n"
 	"    CASE WHEN known THEN pg_catalog.jsonb_build_object('email', o_email, 'total', o_total,\n"
 	"      'paid', o_paid, 'refunded', o_refunded, 'cancelled', o_cancelled,\n"
 	"      'fulfilment', o_fulfilment, 'raw_status', o_raw_status) END AS old,\n"
-	"    pg_catalog.jsonb_build_object('order_key', d.key, 'number', number,\n"
+	"    CASE WHEN here THEN pg_catalog.jsonb_build_object('order_key', d.key, 'number', number,\n"
 	"      'customer_key', customer_key, 'email', email, 'cart_key', cart_key,\n"
 	"      'currency', currency, 'total', total, 'placed_at', placed_at, 'paid', paid,\n"
 	"      'refunded', refunded, 'cancelled', cancelled, 'fulfilment', fulfilment,\n"
-	"      'raw_status', raw_status) AS new\n"
+	"      'raw_status', raw_status) END AS new\n"
 	"  FROM d CROSS JOIN LATERAL (VALUES\n"
-	"    (1, 'order.placed', 'order', NOT known),\n"
-	"    (2, 'cart.completed', 'cart', NOT known AND cart_key IS NOT NULL),\n"
+	"    (1, 'order.deleted', 'order', NOT here),\n"
+	"    (1, 'order.restored', 'order', here AND NOT known AND returns),\n"
+	"    (1, 'order.placed', 'order', here AND NOT known AND NOT returns),\n"
+	"    (2, 'cart.completed', 'cart', here AND NOT known AND NOT returns AND cart_key IS NOT NULL),\n"
 	"    (3, 'order.paid', 'order', is_paid AND NOT o_is_paid),\n"
 	"    (4, 'order.fulfilled', 'order', fulfilment = 'full' AND o_fulfilment IS DISTINCT FROM 'full'),\n"
 	"    (5, 'order.cancelled', 'order', cancelled AND NOT o_cancelled),\n"
 	"    (6, 'order.partially_refunded', 'order', refunded > o_refunded AND NOT is_refunded),\n"
 	"    (7, 'order.refunded', 'order', is_refunded AND NOT o_is_refunded)) e(n, kind, role, holds)\n"
 	"  WHERE e.holds AND NOT $3) x\n"
-	"ORDER BY placed_at, order_key, n";
+	"ORDER BY happened_at, order_key, n";
 
 /*
  * A cart that the shop no longer has was changed to nothing, unless an order

@@ -404,6 +404,8 @@ comparison_run(void *arg)
 	if (cmp->diff->lines_role != NULL)
 		relation_register("shop_lines", &cmp->lines);
 	work_mem_raise();
+	if (cmp->keys != NULL)
+		ec_prefer_lookups();
 	if (cmp->keys != NULL && cmp->nkeys <= KEYS_FOR_KEPT_PLAN)
 		rc = SPI_execute_plan(ec_plan(cmp->statement, 3, types), args, nulls, false, 0);
 	else

@@ -83,6 +83,8 @@ static const EcFlowKind kinds[] = {
 	{"order.cancelled", "order", BITS_ORDER, COLUMNS(order)},
 	{"order.partially_refunded", "order", BITS_ORDER, COLUMNS(order)},
 	{"order.refunded", "order", BITS_ORDER, COLUMNS(order)},
+	{"order.deleted", "order", BITS_ORDER, COLUMNS(order)},
+	{"order.restored", "order", BITS_ORDER, COLUMNS(order)},
 	{"segment.entered", NULL, BITS_CUSTOMER, COLUMNS(segment)},
 	{"segment.left", NULL, BITS_CUSTOMER, COLUMNS(segment)},
 	{"view", NULL, BITS_TOLD, 0, NULL},

@@ -203,8 +203,8 @@ rule_apply(void *arg)
 }
 
 /*
- * EcTryRun: take back the points of orders that were cancelled or refunded:
- * all of them, or the part that was given back.
+ * EcTryRun: take back the points of orders that were cancelled, deleted or
+ * refunded: all of them, or the part that was given back.
  */
 static void
 points_take_back(void *arg)
@@ -212,7 +212,7 @@ points_take_back(void *arg)
 	static const char sql[] =
 		"WITH o AS (SELECT DISTINCT ON (e.key) e.key, CASE WHEN e.kind = 'order.partially_refunded' "
 		"THEN least(1, greatest(0, (e.new->>'refunded')::float8 / nullif((e.new->>'total')::float8, 0))) ELSE 1 END AS part "
-		"FROM " EC_EVENTS_OF_TICK " e WHERE e.kind IN ('order.cancelled', 'order.refunded', 'order.partially_refunded') "
+		"FROM " EC_EVENTS_OF_TICK " e WHERE e.kind IN ('order.cancelled', 'order.deleted', 'order.refunded', 'order.partially_refunded') "
 		"ORDER BY e.key, (e.kind <> 'order.partially_refunded') DESC, e.event_id DESC), "
 		"p AS (SELECT p.customer, p.rule, p.half_life, p.at, p.day, p.order_key, p.event_id, "
 		"-sum(p.points) FILTER (WHERE sign(p.points) = sign(r.points)) * o.part "
@@ -329,7 +329,7 @@ rules_of_tick(EcTick *tick, bool *undo, int64 *last_point)
 		"coalesce(extract(epoch FROM r.half_life)::float8, 'infinity'), r.once, coalesce(r.per_day, 0), "
 		"r.valid_from, r.valid_until, r.refundable FROM ecauto_data.score_rule r JOIN k ON k.kind = r.kind WHERE r.enabled "
 		"UNION ALL SELECT NULL, NULL, k.kind, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM k "
-		"WHERE k.kind IN ('order.cancelled', 'order.refunded', 'order.partially_refunded') "
+		"WHERE k.kind IN ('order.cancelled', 'order.deleted', 'order.refunded', 'order.partially_refunded') "
 		"AND EXISTS (SELECT FROM ecauto_data.score_rule) "
 		"ORDER BY 1";
 	MemoryContext caller = CurrentMemoryContext;

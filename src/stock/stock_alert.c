@@ -35,7 +35,8 @@ static const char stale_statement[] =
 	"INSERT INTO ecauto_data.demand_stale (order_key)\n"
 	"SELECT DISTINCT e.key FROM " EC_EVENTS_OF_TICK " e\n"
 	"WHERE e.role = 'order' AND e.key IS NOT NULL\n"
-	"  AND e.kind IN ('order.placed', 'order.cancelled', 'order.refunded', 'order.partially_refunded')";
+	"  AND e.kind IN ('order.placed', 'order.cancelled', 'order.refunded', 'order.partially_refunded', 'order.deleted',\n"
+	"    'order.restored')";
 
 static const char back_statement[] =
 	"UPDATE ecauto_data.stock_out o SET until = greatest($1, o.since)\n"

@@ -1,7 +1,7 @@
 -- Facts of customers are what plain SQL over the orders says, at any instant, whichever way they are computed.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(45);
+SELECT plan(56);
 SET LOCAL timezone = 'UTC';
 
 -- facts of one customer in words
@@ -103,6 +103,30 @@ SELECT is((SELECT open_carts FROM ecauto.customer_facts(ARRAY['4'])), 1::bigint,
 INSERT INTO orders (id, customer_id, mail, total, refunded, placed) VALUES (60, 5, NULL, 'NaN', 0, '2026-06-19'), (61, 5, NULL, 8, 'Infinity', '2026-06-19'), (62, 5, NULL, 1, 0, '-infinity');
 SELECT news() \g /dev/null
 SELECT is(f('5'), '4 19 0 0 2', 'NaN and infinity are no amounts');
+
+-- ---- orders that the shop deletes, or its query leaves out ----
+INSERT INTO orders (id, customer_id, total, refunded, placed) VALUES (70, 2, 5, 0, '2026-06-18'), (71, 2, 7, 2, '2026-06-19');
+INSERT INTO order_line VALUES (70, 70, 3, 1, 5), (71, 71, 4, 1, 7);
+SELECT news() \g /dev/null
+CREATE TABLE with_both AS SELECT f('2') AS facts;
+DELETE FROM orders WHERE id = 70;
+SELECT is(news(), 'order.deleted(70)', 'deleted');
+SELECT is((SELECT (orders_count, spent_total, last_order_at) FROM ecauto.customer_facts('{2}')),
+	(SELECT (count(*), sum(total - refunded), max(placed)) FROM orders WHERE customer_id = 2 AND NOT cancelled), 'it counts no more');
+SELECT is((SELECT spent_30d FROM ecauto.customer_facts('{2}')), 5::numeric, 'nor in a window');
+SELECT is((SELECT orders_count FROM ecauto.customer_facts('{2}', '2026-06-18 12:00+00')),
+	(SELECT count(*) FROM orders WHERE customer_id = 2 AND placed <= '2026-06-18 12:00+00'), 'nor at any time before');
+SELECT is((SELECT string_agg(order_key, ' ' ORDER BY order_key) FROM ecauto_data.order_item WHERE order_key IN ('70', '71')), '71', 'nor its lines, which the shop still has');
+SELECT is((SELECT string_agg(order_key, ' ' ORDER BY order_key) FROM ecauto_data.purchase WHERE customer = '2' AND order_key IN ('70', '71')), '71', 'nor as a purchase');
+INSERT INTO orders (id, customer_id, total, refunded, placed) VALUES (70, 2, 5, 0, '2026-06-18');
+SELECT is(news(), 'order.restored(70)', 'and back');
+SELECT is(f('2'), (SELECT facts FROM with_both), 'it counts as before');
+SELECT is((SELECT count(*) FROM ecauto_data.order_item WHERE order_key IN ('70', '71')), 2::bigint, 'with its lines');
+DELETE FROM orders WHERE customer_id = 2;
+DELETE FROM customer WHERE id = 2;
+SELECT news() \g /dev/null
+SELECT is((SELECT known FROM ecauto_data.customer_fact WHERE key = '2'), false, 'of whom there is nothing nothing is known');
+SELECT is(f('2'), NULL, 'and nothing is said');
 
 -- ---- three ways to the same ----
 CREATE TABLE kept AS SELECT * FROM ecauto.customer_facts();

@@ -1,7 +1,7 @@
 -- Each edge in the shop's tables becomes exactly one event, whatever the number of writes.
 BEGIN;
 \ir shop.psql
-SELECT plan(49);
+SELECT plan(60);
 
 SELECT is(news(), '', 'attaching loads history silently');
 SELECT is(news(), '', 'and there is nothing more to say');
@@ -98,9 +98,34 @@ INSERT INTO orders (id, total, paid, sent, cancelled, refunded) VALUES (8, 30, 3
 SELECT is(news(), 'order.placed(8) order.paid(8) order.fulfilled(8) order.cancelled(8) order.refunded(8)',
 	'a whole life between two ticks, in its order');
 DELETE FROM orders WHERE id = 8;
-SELECT is(news(), '', 'an order that vanishes says nothing');
+SELECT is(news(), 'order.deleted(8)', 'an order that vanishes');
+SELECT is((SELECT concat_ws(' ', old->>'total', old->>'cancelled', new) FROM ecauto.events(kind => 'order.deleted')), '30 true', 'tells what it was');
+SELECT is((SELECT count(*) FROM ecauto_data.seen_order WHERE key = '8'), 0::bigint, 'and is an order no more');
+UPDATE orders SET paid = paid WHERE id = 6;
+INSERT INTO orders (id, total, placed) VALUES (8, 30, NULL);
+SELECT is(news(), '', 'not placed is not back');
+DELETE FROM orders WHERE id = 8;
 INSERT INTO orders (id, total, paid, sent, cancelled, refunded) VALUES (8, 30, 30, 'full', true, 30);
-SELECT is(news(), '', 'and is not placed twice');
+SELECT is(news(), 'order.restored(8)', 'back again it is not placed, paid or cancelled twice');
+UPDATE orders SET placed = NULL WHERE id = 8;
+SELECT is(news(), 'order.deleted(8)', 'placed no more');
+UPDATE orders SET placed = '2026-01-02', cancelled = false, paid = 0, refunded = 0 WHERE id = 8;
+SELECT is(news(), 'order.restored(8)', 'back in another state');
+UPDATE orders SET paid = 30, refunded = 10 WHERE id = 8;
+SELECT is(news(), 'order.paid(8) order.partially_refunded(8)', 'from which it goes on');
+DELETE FROM orders WHERE id = 8;
+SELECT is(news() || news(), 'order.deleted(8)', 'said once');
+SELECT ecauto.resync('order') \g /dev/null
+SELECT is(news(), '', 'whoever compares everything finds nothing else');
+INSERT INTO orders (id, total, paid, refunded) VALUES (8, 30, 30, 30);
+ALTER TABLE orders DISABLE TRIGGER USER;
+UPDATE orders SET total = total WHERE id = 7;
+DELETE FROM orders WHERE id = 7;
+ALTER TABLE orders ENABLE TRIGGER USER;
+SELECT is(news(), 'order.restored(8) order.refunded(8)', 'back with what happened meanwhile');
+SELECT ecauto.resync('order') \g /dev/null
+SELECT is(news(), 'order.deleted(7)', 'one that went unnoticed is found by comparing everything');
+SELECT is((SELECT string_agg(key, ' ') FROM ecauto_data.gone_order), '7', 'what is gone is known');
 
 -- ---- carts ----
 INSERT INTO cart VALUES (1, 1, 'c1@shop.example'), (2, 2, 'c2@shop.example');

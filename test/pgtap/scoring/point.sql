@@ -1,7 +1,7 @@
 -- Points lose weight by the half-life, are exact at any instant, are taken back, and cross thresholds once.
 BEGIN;
 \ir ../event/shop.psql
-SELECT plan(32);
+SELECT plan(34);
 SET LOCAL timezone = 'UTC';
 CREATE FUNCTION s(c text, at timestamptz DEFAULT NULL) RETURNS numeric LANGUAGE sql AS $$ SELECT round(ecauto.score(c, at)::numeric, 4) $$;
 
@@ -37,7 +37,13 @@ SELECT is(s('1', '2026-07-31 11:00+00') > 7.5, true, 'but not before it happened
 UPDATE orders SET cancelled = true WHERE id = 11;
 SELECT news() \g /dev/null
 SELECT is(s('1'), 5.5000, 'and takes them back once');
-SELECT is(s('2'), 0.0000, 'who did nothing has none');
+INSERT INTO orders (id, customer_id, mail, total, placed) VALUES (19, 2, 'c2@shop.example', 9, ecauto.now());
+SELECT news() \g /dev/null
+SELECT is(s('2'), 20.0000, 'an order');
+DELETE FROM orders WHERE id = 19;
+SELECT news() \g /dev/null
+SELECT is(s('2'), 0.0000, 'that the shop deletes takes its points with it');
+SELECT is(s('5'), 0.0000, 'who did nothing has none');
 SELECT is(s(NULL), NULL, 'nobody has no score');
 
 -- ---- part of an order, an order told late, a guest ----
