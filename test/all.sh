@@ -87,7 +87,7 @@ if [ $# -gt 0 ]; then
 	[ -z "$isolation" ] || files="$files test/checks/isolation.pl"
 else
 	files=$(
-		ls test/checks/headers.pl test/checks/modules.pl test/checks/layout.pl test/checks/meta.pl test/checks/regress.pl test/checks/isolation.pl
+		ls test/checks/headers.pl test/checks/modules.pl test/checks/layout.pl test/checks/messages.pl test/checks/meta.pl test/checks/regress.pl test/checks/isolation.pl
 		find test/pgtap -name '*.sql' 2>/dev/null | sort
 		ls test/t/*.pl
 	)

@@ -242,7 +242,7 @@ ec_flow_find(const char *name, int32 *version, bool *enabled)
 		ereport(ERROR,
 				(errcode(ERRCODE_UNDEFINED_OBJECT),
 				 errmsg("flow \"%s\" does not exist", name),
-				 errhint("The view ecauto.flows lists them.")));
+				 errhint("SELECT name FROM ecauto.flows() lists them.")));
 	return id;
 }
 

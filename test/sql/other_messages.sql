@@ -71,6 +71,7 @@ SELECT ecauto.setup();
 RESET ROLE;
 
 -- shop
+SAVEPOINT shop;
 SELECT ecauto.attach_shop('medusa');
 SELECT * FROM ecauto.role_rows('stock', '{1}', 'key') AS r (key text, color text);
 SELECT * FROM ecauto.role_rows('sku', '{1}', 'ean') AS r (key text);
@@ -84,11 +85,55 @@ SELECT ecauto.detach_shop();
 SELECT ecauto.bind_role('price', 'SELECT variant_id AS key, ''PLN'' AS currency, amount * 100 AS amount, true AS tax_included FROM s.price');
 SELECT count(*) FROM ecauto.attach_shop('custom');
 SELECT ecauto.bind_preset('vendure', '[]', 's');
+ROLLBACK TO SAVEPOINT shop;
 
 -- outbox
 SELECT ecauto.enqueue('warehouse', '{}', wanted => 0);
 INSERT INTO ecauto_data.schema_version (version) VALUES (999);
 SELECT ecauto.setup();
-SELECT count(*) FROM ecauto.tick();
+DELETE FROM ecauto_data.schema_version WHERE version = 999;
+
+-- who may, and whose it is
+SELECT ecauto.check_outbox_consent(1, 'mail', 'k', 'marketing', '{}');
+SELECT ecauto.report_chart('line', 'much', array_fill('x'::text, ARRAY[2000]), array_fill(1::float8, ARRAY[4]), array_fill('bar'::text, ARRAY[70000]));
+UPDATE s.price SET amount = 1e17 WHERE variant_id = 1;
+SELECT ecauto.tick() \g /dev/null
+SELECT ecauto.price_at('1', 'PLN');
+INSERT INTO ecauto_data.order_changed (order_key) VALUES (NULL);
+SELECT ecauto.refresh_recommendations();
+SELECT ecauto.create_flow('dear', '{"on": "order.placed", "if": "order.total > 5", "steps": [{"tag": {"customer": "dear"}}]}');
+GRANT USAGE ON FOREIGN DATA WRAPPER ecauto_endpoint TO messages_nobody;
+GRANT USAGE, CREATE ON SCHEMA ecauto TO messages_nobody;
+SET LOCAL ROLE messages_nobody;
+CREATE SERVER reads FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'https://127.0.0.1:9', ca_file '/etc/passwd');
+RESET ROLE;
+SELECT ecauto.create_price_rule('if', '{"base": "price", "markup": 5, "condition": "sku.key = ''2''"}') > 0;
+GRANT USAGE ON SCHEMA s TO messages_nobody;
+DO $$ DECLARE t record; BEGIN
+	FOR t IN SELECT oid::regclass AS name FROM pg_class WHERE relnamespace = 'ecauto_data'::regnamespace AND relkind IN ('r', 'p') LOOP
+		EXECUTE format('ALTER TABLE %s OWNER TO messages_nobody', t.name);
+	END LOOP; END $$;
+ALTER SCHEMA ecauto_data OWNER TO messages_nobody;
+SELECT * FROM ecauto.reprice();
+SELECT remedy FROM ecauto.explain_segment('<b>big</b> spenders', '1');
+SELECT * FROM ecauto.recommend('1', 3);
+SET LOCAL client_min_messages = error;
+SELECT ecauto.refresh_segments(true) \g /dev/null
+SELECT ecauto.in_segment('1', 'regulars', '2026-06-01');
+SELECT * FROM ecauto.simulate_flow('dear');
+DELETE FROM ecauto_data.schema_version;
+SELECT ecauto.setup();
+ALTER TABLE ecauto_data.outbox ENABLE ROW LEVEL SECURITY;
+ALTER TABLE ecauto_data.outbox FORCE ROW LEVEL SECURITY;
+SELECT ecauto.enqueue('warehouse', '{}');
+ALTER TABLE ecauto_data.outbox RENAME TO outbox_was;
+CREATE VIEW ecauto_data.outbox AS SELECT * FROM ecauto_data.outbox_was;
+SELECT ecauto.enqueue('warehouse', '{}');
 ROLLBACK;
+
+-- a state of another time, met by a new session
+UPDATE ecauto_data.schema_version SET version = 0;
+\connect -
+SET client_min_messages = warning;
+SELECT ecauto.score('1');
 DROP SCHEMA ecauto_data CASCADE;
