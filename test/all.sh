@@ -8,7 +8,8 @@
 # All run under one prove, so its last lines are the summary and its exit
 # status is ours.  WERROR=1 makes warnings of the compiler errors, PROVE_FLAGS
 # are further options of prove, TESTS_ONLY=WORD runs the files in whose path it
-# is.  Files of failed tests stay in the directory check/ of the build.
+# is, NO_BROWSER=1 does not install one for the tests that look at pages.  Files
+# of failed tests stay in the directory check/ of the build.
 set -eu
 . "$(dirname "$0")/env.sh"
 . "$(dirname "$0")/build.sh"
@@ -94,6 +95,11 @@ else
 fi
 if [ -n "${TESTS_ONLY:-}" ]; then
 	files=$(printf '%s\n' $files | grep -e "$TESTS_ONLY") || die "no test has $TESTS_ONLY in its path"
+fi
+
+# shellcheck disable=SC2086 # a list
+if [ -z "${NO_BROWSER:-}" ] && grep -q chromium $files; then
+	timeout 600 sh "$top/test/install.sh" browser </dev/null || say "no browser: the tests that look at pages skip that"
 fi
 
 status=0

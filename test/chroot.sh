@@ -5,9 +5,10 @@
 #   chroot.sh run DIRECTORY COMMAND                as root, from /root/ecauto
 #
 # "make" leaves a clean copy of the committed project in /root/ecauto there;
-# "run" brings that copy up to date first.  Packages come from where this
-# machine's apt gets them.  PGMAJOR, WERROR, TESTS_ONLY and PROVE_FLAGS are
-# handed on, and so is test data beside the clone (or in ECAUTO_SHARED).  All
+# "run" brings that copy up to date first; a file that is as it was keeps its
+# time, so that only what changed is built again.  Packages come from where this
+# machine's apt gets them.  PGMAJOR, WERROR, TESTS_ONLY, NO_BROWSER and
+# PROVE_FLAGS are handed on, and so is test data beside the clone (or in ECAUTO_SHARED).  All
 # that was started in it ends with the command.  For root, on Debian with
 # mmdebstrap.
 set -euo pipefail
@@ -51,10 +52,19 @@ make_root()
 
 copy_project()
 {
-	local root=$1
-	rm -rf "$root/root/ecauto"
-	mkdir -p "$root/root/ecauto"
-	git -C "$top" -c safe.directory="$top" archive HEAD | tar -C "$root/root/ecauto" -xf -
+	local to=$1/root/ecauto
+	rm -rf "$to.new"
+	mkdir -p "$to.new"
+	git -C "$top" -c safe.directory="$top" archive HEAD | tar -C "$to.new" -xmf -
+	if [ -d "$to" ]; then
+		(cd "$to.new" && find . -type f) | perl -MFile::Compare -ne '
+			BEGIN { ($old, $new) = splice @ARGV, 0, 2 }
+			chomp;
+			utime((stat "$old/$_")[8, 9], "$new/$_") if -f "$old/$_" && !compare("$old/$_", "$new/$_");
+		' "$to" "$to.new"
+		rm -rf "$to"
+	fi
+	mv "$to.new" "$to"
 }
 
 case $what in
@@ -96,6 +106,6 @@ exec unshare --mount --pid --fork --kill-child bash -euc '
 	[ -z "$shared" ] || mount --bind "$shared" "$root/root/shared"
 	chroot "$root" /usr/bin/env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LC_ALL=C.UTF-8 \
 		${PGMAJOR:+PGMAJOR=$PGMAJOR} ${WERROR:+WERROR=$WERROR} \
-		${TESTS_ONLY:+TESTS_ONLY="$TESTS_ONLY"} ${PROVE_FLAGS:+PROVE_FLAGS="$PROVE_FLAGS"} \
+		${TESTS_ONLY:+TESTS_ONLY="$TESTS_ONLY"} ${NO_BROWSER:+NO_BROWSER=$NO_BROWSER} ${PROVE_FLAGS:+PROVE_FLAGS="$PROVE_FLAGS"} \
 		sh -c "cd /root/ecauto && ($command) </dev/null"
 ' chroot.sh "$root" "$shared" "$command"

@@ -2,10 +2,11 @@
 # Installs what building and testing need and this machine lacks, with apt and
 # this machine's own configuration of it.  Does nothing if all is there.
 #
-#   install.sh [demo]
+#   install.sh [demo | browser]
 #
-# "demo" leaves out what only tests need.  No database cluster is created or
-# started, and one that exists is left alone.
+# "demo" leaves out what only tests need; "browser" is the one in which a test
+# looks at a page.  No database cluster is created or started, and one that
+# exists is left alone.
 set -eu
 . "$(dirname "$0")/env.sh"
 
@@ -18,10 +19,14 @@ fi
 # The packages, for the server's major version $1.  libtap-parser-... is pg_prove.
 packages()
 {
+	if [ "$for_what" = browser ]; then
+		echo chromium
+		return
+	fi
 	echo "postgresql-$1 postgresql-server-dev-$1 postgresql-$1-cron"
 	echo "gcc make libc6-dev libcurl4-openssl-dev"
-	if [ "${for_what:-}" != demo ]; then
-		echo "perl libipc-run-perl libemail-mime-perl libio-socket-ssl-perl nghttp2-server postgresql-$1-pgtap libtap-parser-sourcehandler-pgtap-perl chromium"
+	if [ "$for_what" != demo ]; then
+		echo "perl libipc-run-perl libemail-mime-perl libio-socket-ssl-perl nghttp2-server postgresql-$1-pgtap libtap-parser-sourcehandler-pgtap-perl"
 	fi
 }
 

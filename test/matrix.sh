@@ -1,28 +1,28 @@
 #!/bin/bash
 # The tests on several versions of PostgreSQL.
 #
-#   matrix.sh [--quick] [--if-possible] [MAJOR...]      default: 15 17 18
+#   matrix.sh [--if-possible] [MAJOR...] [--quick MAJOR...]      default: 15 17 18
 #
-# The version that this machine has is tested here, each other one in a
-# minimal Debian of the suite that carries it, in MATRIX_DIR (default
-# /var/tmp/ecauto-matrix) and kept there for the next time.  --quick leaves out
-# the tests that start servers of their own.  A version that cannot be had on this
-# machine is said to be so; the exit status is that of the tests, and 1 if none
-# ran, unless --if-possible.  MATRIX_SUITE_17=trixie names the suite for a version.
+# "here" is the version that test/all.sh takes on this machine.  A version that
+# this machine has is tested here, each other one in a minimal Debian of the
+# suite that carries it, in MATRIX_DIR (default /var/tmp/ecauto-matrix), which is
+# kept for the next time; MATRIX_SUITE_17=trixie names the suite for a version.
+# Of versions after --quick the tests run that start no servers of their own.
+#
+# The last lines say which versions ran, why others did not, and how many tests
+# passed and failed in all.  The exit status is 0 if all of them passed, and 1 if
+# none ran.  A version that is not to be had here is an error, too, unless
+# --if-possible.  Nothing waits for ever: MATRIX_MAKE_TIME (default 900) and
+# MATRIX_RUN_TIME (3600) are the seconds after which a Debian is not to be had,
+# and tests in it have failed.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd -P)
 dir=${MATRIX_DIR:-/var/tmp/ecauto-matrix}
-quick= if_possible=
-while :; do
-	case ${1:-} in
-		--quick) quick='^test/checks/\(regress\|isolation\)\|^test/pgtap/' ;;
-		--if-possible) if_possible=1 ;;
-		*) break ;;
-	esac
-	shift
-done
-[ $# -gt 0 ] || set -- 15 17 18
-unset MAKEFLAGS MFLAGS MAKELEVEL PG_CONFIG
+make_time=${MATRIX_MAKE_TIME:-900}
+run_time=${MATRIX_RUN_TIME:-3600}
+unset MAKEFLAGS MFLAGS MAKELEVEL
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
 
 suite_of()
 {
@@ -40,13 +40,19 @@ hindrance()
 {
 	[ "$(id -u)" = 0 ] || { echo "only root can make a chroot"; return; }
 	command -v apt-get >/dev/null || { echo "this is not Debian"; return; }
-	if ! command -v mmdebstrap >/dev/null; then
-		DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends mmdebstrap >/dev/null 2>&1 </dev/null ||
-			{ echo "there is no mmdebstrap"; return; }
-	fi
 	unshare --mount --pid --fork true 2>/dev/null || { echo "namespaces are not permitted"; return; }
 	git -C "$here/.." -c safe.directory="$(dirname "$here")" rev-parse -q --verify HEAD >/dev/null 2>&1 ||
 		{ echo "this is no clone"; return; }
+	mkdir -p "$dir"
+	if [ ! -O "$dir" ] || [ -L "$dir" ]; then
+		echo "$dir is somebody else's"
+		return
+	fi
+	if ! command -v mmdebstrap >/dev/null; then
+		DEBIAN_FRONTEND=noninteractive timeout -k 10 300 apt-get -qq -o DPkg::Lock::Timeout=60 \
+			install -y --no-install-recommends mmdebstrap >/dev/null 2>&1 </dev/null ||
+			{ echo "there is no mmdebstrap"; return; }
+	fi
 }
 
 packages()
@@ -56,39 +62,83 @@ packages()
 	echo "nghttp2-server libtap-parser-sourcehandler-pgtap-perl ca-certificates"
 }
 
-status=0 ran=0 words=() why=unknown
-for major in "$@"; do
-	echo "== PostgreSQL $major"
-	if [ -x "/usr/lib/postgresql/$major/bin/postgres" ]; then
-		result=ok
-		PGMAJOR=$major TESTS_ONLY=$quick sh "$here/all.sh" || result=failed
-		words+=("PostgreSQL $major: $result")
+# Run the tests by the command that follows, and count them from what prove says.
+passed=0 failed=0
+tests()
+{
+	local status=0 all=0 bad=0
+	"$@" </dev/null 2>&1 | tee "$out" || status=$?
+	all=$(sed -n 's/^Files=[0-9]*, Tests=\([0-9]*\),.*/\1/p' "$out" | tail -n 1)
+	bad=$(sed -n 's/^Failed [0-9]*\/[0-9]* test programs\. \([0-9]*\)\/[0-9]* subtests failed\.$/\1/p' "$out" | tail -n 1)
+	all=${all:-0} bad=${bad:-0}
+	passed=$((passed + all - bad))
+	# what failed without a test's saying so is one more
+	[ "$status" = 0 ] || [ "$bad" -gt 0 ] || bad=1
+	failed=$((failed + bad))
+	return "$status"
+}
+
+status=0 ran=0 words=() why=unknown if_possible='' quick='' majors=()
+
+version()
+{
+	local major=$1 name="PostgreSQL $1" began=$SECONDS result=ok root suite problem=
+	if [ "$major" = here ]; then
+		TESTS_ONLY=$quick tests sh "$here/all.sh" || result=failed
+		words+=("PostgreSQL of this machine: $result")
+	elif [ -x "/usr/lib/postgresql/$major/bin/postgres" ]; then
+		PG_CONFIG='' PGMAJOR=$major TESTS_ONLY=$quick tests sh "$here/all.sh" || result=failed
+		words+=("$name: $result")
 	else
-		[ "$why" != unknown ] || why=$(hindrance)
 		root=$dir/$major
 		suite=$(suite_of "$major")
+		[ "$why" != unknown ] || why=$(hindrance)
 		if [ -n "$why" ]; then
-			words+=("PostgreSQL $major: not run, $why")
-			continue
-		fi
-		if [ ! -e "$root/.complete" ]; then
+			problem=$why
+		# one at a time in each
+		elif ! { exec 8>"$dir/$major.lock" && flock -w 600 8; }; then
+			problem="another run has been in $root for long"
+		elif [ ! -e "$root/.complete" ]; then
 			# shellcheck disable=SC2046 # a list
-			if ! bash "$here/chroot.sh" make "$suite" "$root" $(packages "$major") >"$dir.log" 2>&1; then
-				tail -n 5 "$dir.log"
-				words+=("PostgreSQL $major: not run, Debian $suite could not be had")
-				continue
+			if timeout -k 10 "$make_time" bash "$here/chroot.sh" make "$suite" "$root" $(packages "$major") >"$root.log" 2>&1 </dev/null 8>&-; then
+				touch "$root/.complete"
+			else
+				tail -n 5 "$root.log"
+				problem="Debian $suite with it could not be had"
 			fi
-			touch "$root/.complete"
 		fi
-		result=ok
-		PGMAJOR=$major TESTS_ONLY=$quick bash "$here/chroot.sh" run "$root" 'sh test/all.sh' || result=failed
-		words+=("PostgreSQL $major: $result (Debian $suite)")
+		if [ -n "$problem" ]; then
+			words+=("$name: not run, $problem")
+			[ -n "$if_possible" ] || status=1
+			return 0
+		fi
+		PGMAJOR=$major TESTS_ONLY=$quick NO_BROWSER=1 tests timeout -k 10 "$run_time" bash "$here/chroot.sh" run "$root" 'sh test/all.sh' 8>&- || result=failed
+		exec 8>&-
+		words+=("$name: $result (Debian $suite)")
 	fi
+	words[-1]+=", $((SECONDS - began)) s"
 	ran=$((ran + 1))
 	[ "$result" = ok ] || status=1
+}
+
+while [ $# -gt 0 ]; do
+	case $1 in
+		--quick) quick='^test/checks/\(regress\|isolation\)\|^test/pgtap/' ;;
+		--if-possible) if_possible=1 ;;
+		*) majors+=("$quick=$1") ;;
+	esac
+	shift
 done
+[ ${#majors[@]} -gt 0 ] || majors=("$quick=15" "$quick=17" "$quick=18")
+for one in "${majors[@]}"; do
+	quick=${one%=*}
+	echo "== PostgreSQL ${one##*=}"
+	version "${one##*=}"
+done
+[ "$ran" -gt 0 ] || status=1
 
 echo
 printf '%s\n' "${words[@]}"
-[ "$ran" -gt 0 ] || [ -n "$if_possible" ] || status=1
+echo
+echo "$passed passed, $failed failed"
 exit $status

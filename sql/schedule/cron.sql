@@ -218,10 +218,12 @@ AS $$
 BEGIN
 	IF ecauto.cron_here() AND has_schema_privilege('cron', 'USAGE')
 			AND has_table_privilege('cron.job', 'SELECT') AND has_table_privilege('cron.job_run_details', 'SELECT') THEN
-		RETURN QUERY EXECUTE 'SELECT k.job, j.active, d.start_time, d.status, d.return_message '
+		-- of a job that several roles have scheduled, the one that is alive
+		RETURN QUERY EXECUTE 'SELECT DISTINCT ON (k.place) k.job, j.active, d.start_time, d.status, d.return_message '
 			'FROM ecauto.jobs() k JOIN cron.job j ON j.jobname = ecauto.cron_name(k.job) '
 			'LEFT JOIN LATERAL (SELECT r.start_time, r.status, r.return_message FROM cron.job_run_details r '
-			'WHERE r.jobid = j.jobid AND r.status IN (''succeeded'', ''failed'') ORDER BY r.runid DESC LIMIT 1) d ON true';
+			'WHERE r.jobid = j.jobid AND r.status IN (''succeeded'', ''failed'') ORDER BY r.runid DESC LIMIT 1) d ON true '
+			'ORDER BY k.place, j.active DESC, d.start_time DESC NULLS LAST';
 	END IF;
 END
 $$;

@@ -29,7 +29,34 @@ is(shop(q{SELECT count(*) FROM ecauto_data.job_run WHERE state = 'done'}), '7', 
 is(shop(q{SELECT amount FROM s.price WHERE variant_id = 2}), '18.00', 'the price is that of the rule');
 is(shop('SELECT count(*) > 0 FROM ecauto_data.recommend_model'), 't', 'there are recommendations');
 is(shop('SELECT count(*) FROM ecauto_data.clv_model'), '1', 'and a model of lifetime value');
+
+# ---- an operator, who is no superuser and owns nothing of it ----
+shop(q{CREATE ROLE night LOGIN; SELECT ecauto.grant_operator('night')});
+sub night
+{
+	my ($rc, $stdout, $stderr) = $node->psql('shop', "SET client_min_messages = warning;\n$_[0]", extra_params => [ '-U', 'night' ]);
+	return $stderr eq '' ? $stdout : $stderr;
+}
+shop(q{TRUNCATE ecauto_data.job_run; UPDATE s.price SET amount = 30 WHERE variant_id = 2});
+my $version = shop('SELECT max(version) FROM ecauto_data.recommend_model');
+for my $job (split /\n/, shop('SELECT job FROM ecauto.jobs()'))
+{
+	like(night("SELECT ecauto.run_job('$job')"), qr/^done:/, "an operator runs job $job");
+}
+is(shop(q{SELECT count(*) FROM ecauto_data.job_run WHERE state = 'done' AND run_by = 'night'}), '7', 'and it is known who did');
+is(shop(q{SELECT amount FROM s.price WHERE variant_id = 2}), '18.00', 'the price is that of the rule again');
+cmp_ok(shop('SELECT max(version) FROM ecauto_data.recommend_model'), '>', $version, 'and the recommendations are new');
 shop('TRUNCATE ecauto_data.job_run');
+is(night('CALL ecauto.run_due_jobs()'), '', 'an operator asks for all of them');
+is(shop('SELECT count(*) FROM ecauto_data.job WHERE since IS NOT NULL'), '7', 'of which none is due at once');
+shop(q{UPDATE ecauto_data.job SET since = '2026-01-01'});
+is(night('CALL ecauto.run_due_jobs()'), '', 'a night later');
+is(shop(q{SELECT count(*), count(DISTINCT xmin::text) FROM ecauto_data.job_run WHERE state = 'done' AND run_by = 'night'}), '7|7', 'all have run, each in a transaction of its own');
+like(night(q{SELECT string_agg(state, ' ') FROM ecauto.schedule_status()}), qr/^ok( ok){6}$/, 'and an operator sees that all is well');
+shop(q{SELECT ecauto.grant_reader('night')});
+like(night(q{SELECT ecauto.run_job('retention')}), qr/permission denied for function run_job/, 'a reader may not');
+like(night('CALL ecauto.run_due_jobs()'), qr/permission denied for procedure run_due_jobs/, 'not even ask');
+shop(q{SELECT ecauto.grant_operator('night'); SELECT ecauto.unschedule_defaults(); TRUNCATE ecauto_data.job_run});
 
 # ---- without the extension here: what to do ----
 my (undef, $said, $noticed) = $node->psql('shop', 'SELECT DISTINCT scheduled FROM ecauto.schedule_defaults()');
@@ -71,6 +98,12 @@ is(shop('SELECT count(*) FROM cron.job'), '14', 'they are the same jobs');
 shop(q{CREATE ROLE keeper LOGIN; GRANT USAGE ON SCHEMA ecauto TO keeper; GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA ecauto TO keeper});
 my ($rc, $out, $err) = $node->psql('shop', 'SELECT ecauto.schedule_defaults()', extra_params => [ '-U', 'keeper' ]);
 like($err, qr/permission denied to schedule jobs/, 'who may not use pg_cron may not schedule');
+like(night('SELECT ecauto.schedule_defaults()'), qr/permission denied to schedule jobs.*GRANT USAGE ON SCHEMA cron TO night/s, 'an operator is told what is missing');
+shop('GRANT USAGE ON SCHEMA cron TO night');
+is(night('SELECT count(*) FROM ecauto.schedule_defaults() WHERE scheduled'), '7', 'and schedules with it');
+is(shop('SELECT count(*), count(DISTINCT job) FROM ecauto.schedule_status()'), '7|7', 'jobs that two have scheduled are shown once');
+is(shop('SELECT ecauto.unschedule_defaults()'), '14', 'taken out as often');
+is(night('SELECT count(*) FROM ecauto.schedule_defaults() WHERE scheduled'), '7', 'from here on they run as the operator');
 
 # ---- the server sleeps a night, and pg_cron lives in UTC ----
 shop(q{UPDATE ecauto_data.job SET since = '2026-05-01', asked_at = NULL});
@@ -81,6 +114,7 @@ $node->safe_psql('postgres', qq{ALTER DATABASE $_ SET ecauto.clock = '2026-05-14
 $node->restart;
 my $three = q{job IN ('reconcile', 'retention', 'campaigns')};
 ok(ec_wait($node, 'shop', qq{SELECT count(*) = 3 FROM ecauto_data.job_run WHERE $three}), 'awake again, what was missed is made up for');
+is(shop(qq{SELECT DISTINCT run_by FROM ecauto_data.job_run WHERE $three}), 'night', 'by the operator');
 ok(ec_wait($node, 'other', qq{SELECT count(*) = 3 FROM ecauto_data.job_run WHERE $three}), 'in the other database, too');
 is(shop(qq{SET TimeZone = 'Asia/Kathmandu'; SELECT job, due, state FROM ecauto_data.job_run WHERE $three ORDER BY due}),
 	join("\n", 'campaigns|2026-05-13 05:30:00+05:45|done', 'reconcile|2026-05-14 01:30:00+05:45|done', 'retention|2026-05-14 03:30:00+05:45|done'),
