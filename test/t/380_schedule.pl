@@ -44,7 +44,7 @@ for my $job (split /\n/, shop('SELECT job FROM ecauto.jobs()'))
 	like(night("SELECT ecauto.run_job('$job')"), qr/^done:/, "an operator runs job $job");
 }
 is(shop(q{SELECT count(*) FROM ecauto_data.job_run WHERE state = 'done' AND run_by = 'night'}), '7', 'and it is known who did');
-is(shop(q{SELECT amount FROM s.price WHERE variant_id = 2}), '18.00', 'the price is that of the rule again');
+is(shop(q{SELECT amount FROM s.price WHERE variant_id = 2}), '27.00', 'the price is that of the rule again');
 cmp_ok(shop('SELECT max(version) FROM ecauto_data.recommend_model'), '>', $version, 'and the recommendations are new');
 shop('TRUNCATE ecauto_data.job_run');
 is(night('CALL ecauto.run_due_jobs()'), '', 'an operator asks for all of them');

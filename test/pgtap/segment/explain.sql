@@ -81,7 +81,8 @@ FROM asked a, ecauto.explain_segment(a.seg, a.key) e WHERE e.path = '1';
 SELECT is((SELECT count(*) FROM said), 1000::bigint, 'explained');
 SELECT is((SELECT count(*) FROM said WHERE result <> ecauto.in_segment(key, seg)), 0::bigint, 'explain agrees with in_segment');
 SELECT set_eq($$ SELECT seg, key FROM said WHERE result $$,
-	$$ SELECT seg, m FROM unnest(ARRAY['r1', 'r2', 'r3', 'r4']) seg, ecauto.segment_members(seg) m WHERE (seg, m) IN (SELECT seg, key FROM said) $$, 'and with the members');
+	$$ WITH m AS MATERIALIZED (SELECT seg, key FROM unnest(ARRAY['r1', 'r2', 'r3', 'r4']) seg, ecauto.segment_members(seg) key)
+		SELECT seg, key FROM m WHERE (seg, key) IN (SELECT seg, key FROM said) $$, 'and with the members');
 SELECT set_eq($$ SELECT seg, key FROM said WHERE result $$,
 	$$ SELECT s.name, t.customer FROM ecauto_data.segment_state t JOIN ecauto_data.segment s ON s.segment_id = ANY (t.member_of)
 	WHERE (s.name, t.customer) IN (SELECT seg, key FROM said) $$, 'and with what refreshes remember');
