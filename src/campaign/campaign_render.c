@@ -11,6 +11,7 @@
  */
 #include "compat/compat.h"
 
+#include "catalog/pg_type.h"
 #include "fmgr.h"
 #include "utils/builtins.h"
 #include "utils/fmgrprotos.h"
@@ -137,6 +138,49 @@ put_written(JsonbParseState **state, Jsonb *data, const char *template)
 	(void) copy(state, data, "reply_to", "reply_to");
 }
 
+/*
+ * Data whose member "recommended" is an object with "slots", a block that is
+ * still to be chosen, with the rows of ecauto.recommend_block() in its place:
+ * for data.customer.key, else for whom the shop knows by the address.  The
+ * other members are its rules.  Runs as the current user, who needs EXECUTE.
+ */
+static Jsonb *
+choose_recommended(Jsonb *data, const char *recipient)
+{
+	static const char sql[] =
+		"SELECT $1 || pg_catalog.jsonb_build_object('recommended', (SELECT coalesce(pg_catalog.jsonb_agg("
+		"pg_catalog.to_jsonb(b) ORDER BY b.place), '[]') FROM ecauto.recommend_block($2, "
+		"($1 #>> '{recommended,slots}')::pg_catalog.int4, ($1 -> 'recommended') - 'slots'::pg_catalog.text) b))";
+	static const Oid types[] = {JSONBOID, TEXTOID};
+	JsonbValue *block = data_member(data, "recommended");
+	const char *customer;
+	Datum		values[2];
+	Datum		result;
+	bool		isnull;
+
+	if (block == NULL || block->type != jbvBinary || !JsonContainerIsObject(block->val.binary.data) ||
+		getKeyJsonValueFromContainer(block->val.binary.data, "slots", strlen("slots"), NULL) == NULL)
+		return data;
+	customer = ec_data_text(data, "customer", "key");
+	if (customer == NULL)
+	{
+		EcAddressee addressee;
+
+		ec_addressee_find(ec_address_normalize(EC_CHANNEL_EMAIL, recipient), &addressee);
+		customer = addressee.customer;
+	}
+	values[0] = JsonbPGetDatum(data);
+	values[1] = customer ? CStringGetTextDatum(customer) : (Datum) 0;
+	if (SPI_connect() != SPI_OK_CONNECT)
+		elog(ERROR, "SPI_connect failed");
+	if (SPI_execute_plan(ec_plan(sql, 2, types), values, customer ? "  " : " n", false, 1) != SPI_OK_SELECT ||
+		SPI_processed != 1)
+		elog(ERROR, "could not choose recommendations for a mail");
+	result = SPI_datumTransfer(SPI_getbinval(SPI_tuptable->vals[0], SPI_tuptable->tupdesc, 1, &isnull), false, -1);
+	SPI_finish();
+	return DatumGetJsonbP(result);
+}
+
 static void
 put_rendered(JsonbParseState **state, Jsonb *data, EcMailKept *kept, const char *unsubscribe_url)
 {
@@ -190,7 +234,7 @@ ec_mail_payload(const char *recipient, const char *template, Jsonb *data, const 
 	(void) pushJsonbValue(&state, WJB_BEGIN_OBJECT, NULL);
 	ec_json_put_text(&state, "to", recipient);
 	if (kept != NULL)
-		put_rendered(&state, data, kept, unsubscribe_url);
+		put_rendered(&state, choose_recommended(data, recipient), kept, unsubscribe_url);
 	else
 		put_written(&state, data, template);
 	if (unsubscribe_url != NULL)

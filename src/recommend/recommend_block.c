@@ -187,7 +187,8 @@ ecauto_recommend_price(PG_FUNCTION_ARGS)
 
 		slot_getallattrs(slot);
 		from = slot->tts_isnull[column[FROM]] ? DT_NOBEGIN : DatumGetTimestampTz(slot->tts_values[column[FROM]]);
-		if (slot->tts_isnull[column[CURRENCY]] || slot->tts_isnull[column[AMOUNT]] || from > now || (found && from < since) ||
+		if (slot->tts_isnull[column[CURRENCY]] || slot->tts_isnull[column[AMOUNT]] ||
+			from > now || (found && from < since) ||
 			(!slot->tts_isnull[column[UNTIL]] && DatumGetTimestampTz(slot->tts_values[column[UNTIL]]) <= now) ||
 			strcmp(TextDatumGetCString(slot->tts_values[column[CURRENCY]]), currency) != 0 ||
 			(!slot->tts_isnull[column[LIST]] && *TextDatumGetCString(slot->tts_values[column[LIST]]) != '\0'))

@@ -2,7 +2,7 @@
 BEGIN;
 SET LOCAL ecauto.clock = '2026-01-05 12:00+00';
 \ir ../event/shop.psql
-SELECT plan(48);
+SELECT plan(52);
 SET LOCAL timezone = 'UTC';
 SET LOCAL ecauto.timezone = 'UTC';
 SET LOCAL ecauto.clock = '2026-06-15 12:00+00';
@@ -90,6 +90,24 @@ UPDATE price SET amount = 12 WHERE variant_id = 1;
 SELECT results_eq($$ SELECT price, prior_price, discount FROM ecauto.recommend_block('1', 1) $$, $$ VALUES (12::numeric, NULL::numeric, NULL::integer) $$, 'dearer is no reduction');
 SELECT ecauto.create_promotion('june', '{"percent": 25, "skus": ["5"]}') \g /dev/null
 SELECT results_eq($$ SELECT sku, price, prior_price, discount FROM ecauto.recommend_block('1', 9, '{"discount_only": true}') $$, $$ VALUES ('5', 37.50, 50::numeric, 25) $$, 'a promotion');
+
+-- ---- in a mail ----
+CREATE SERVER mail FOREIGN DATA WRAPPER ecauto_endpoint OPTIONS (url 'smtp://127.0.0.1:9', sender 'Shop <shop@shop.example>');
+SET LOCAL ecauto.mail_endpoint = 'mail';
+SELECT ecauto.create_template('news', 'News', '<p>News</p>', '{{#recommended}}{{sku}} {{price}}{{#prior_price}} before {{prior_price}}{{/prior_price}};{{/recommended}}',
+	sample => '{"recommended": [{"sku": "1", "price": 1, "prior_price": null}]}') \g /dev/null
+SELECT ecauto.grant_consent('c1@shop.example', 'email', 'marketing') \g /dev/null
+SELECT ecauto.send_campaign('june', NULL, 'news', customers => '{1}', data => '{"recommended": {"slots": 3}}') \g /dev/null
+SELECT is((SELECT count(*) FROM ecauto_data.outbox), 0::bigint, 'a mail waits');
+-- meanwhile 2 is sold out, and 1 gets cheaper
+UPDATE stock SET qty = 0 WHERE variant_id = 2;
+UPDATE price SET amount = 6 WHERE variant_id = 1;
+SELECT ecauto.tick() \g /dev/null
+SELECT is((SELECT payload ->> 'text' FROM ecauto_data.outbox), '1 6.00 before 8;3 30.00;5 37.50 before 50;', 'what is sold out then is not in it, and the price is that of then');
+SELECT ecauto.send_mail('c1@shop.example', 'news', '{"recommended": {"slots": 1}}', key => 'one') \g /dev/null
+SELECT is((SELECT payload ->> 'text' FROM ecauto_data.outbox WHERE key = 'one'), '1 6.00 before 8;', 'one mail, by its address');
+SELECT throws_ok($$ SELECT ecauto.send_mail('c1@shop.example', 'news', '{"recommended": {"slots": 1, "colour": 2}}') $$, '22023', 'unknown rule "colour" of a block of recommendations', 'a wrong rule is seen at once');
+UPDATE stock SET qty = 10 WHERE variant_id = 2;
 
 -- ---- who may ----
 CREATE ROLE block_shop;
