@@ -59,7 +59,7 @@ SELECT is(ecauto.refresh_segments()::text, '(0,0,0,0)', 'nothing changed, nobody
 INSERT INTO orders (id, customer_id, total, placed) VALUES (2000001, 100, 10, '2026-06-30 23:59+00');
 SELECT ecauto.tick() \g /dev/null
 SELECT is((SELECT count(*) FROM ecauto.events() WHERE role = 'segment' AND customer = '100'), 0::bigint, 'one more order is no edge');
-CREATE TABLE early AS SELECT sum(greatest(total - refunded, 0)) FROM orders 
+CREATE TABLE early AS SELECT sum(greatest(total - refunded, 0)) FROM orders
 	WHERE customer_id = 100 AND (NOT cancelled OR id = 1005001) AND placed <= '2026-06-30 12:00+00';
 UPDATE orders SET refunded = total, paid = total WHERE customer_id = 100;
 SELECT ecauto.tick() \g /dev/null
