@@ -30,7 +30,7 @@ WITH p AS MATERIALIZED (
 	SELECT w.flow, w.customer, w.held, sum(ecauto.report_finite(coalesce(o.total, o.placed_total))) FILTER (WHERE coalesce(o.currency, '') = p.currency) AS total
 	FROM p CROSS JOIN who w
 	JOIN ecauto_data.seen_order o ON o.customer_key = w.customer AND o.placed_at > w.since AND o.placed_at <= w.since + $3
-	WHERE NOT coalesce(o.cancelled, false)
+	WHERE o.cancelled IS NOT TRUE
 	GROUP BY 1, 2, 3
 ), effect AS (
 	SELECT w.flow, count(*) FILTER (WHERE NOT w.held) AS customers, count(b.customer) FILTER (WHERE NOT w.held) AS ordered,
@@ -126,7 +126,7 @@ WITH m AS MATERIALIZED (
 	JOIN ecauto_data.seen_order o ON o.placed_at >= greatest(p.starts, m.built_at) AND o.placed_at < p.ends
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
 	JOIN ecauto_data.recommend_item k ON k.version = m.version AND k.sku = i.sku
-	WHERE NOT coalesce(o.cancelled, false) AND i.qty > 0
+	WHERE o.cancelled IS NOT TRUE AND i.qty > 0
 	GROUP BY o.key, o.placed_at HAVING count(*) BETWEEN 2 AND 200
 	ORDER BY o.placed_at DESC LIMIT 10000
 ), top AS MATERIALIZED (

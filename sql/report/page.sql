@@ -49,8 +49,11 @@ RETURNS jsonb
 LANGUAGE sql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-WITH d AS MATERIALIZED (
-	SELECT d.* FROM ecauto.report_days($1, $2) d WHERE d.currency = $3
+WITH every AS MATERIALIZED (
+	-- read once: sums of currencies and bars are made from it
+	SELECT d.* FROM ecauto.report_days($1, $2) d
+), d AS MATERIALIZED (
+	SELECT d.* FROM every d WHERE d.currency = $3
 ), t AS (
 	-- a chart begins with the first order if the period began long before
 	SELECT u.unit, greatest(date_trunc(u.unit, ($1 AT TIME ZONE ecauto.shop_timezone())::date::timestamp),
@@ -64,8 +67,14 @@ WITH d AS MATERIALIZED (
 	FROM t CROSS JOIN LATERAL generate_series(t.first, t.last, ('1 ' || t.unit)::interval) g (at)
 	LEFT JOIN d ON date_trunc(t.unit, d.day::timestamp) = g.at
 	GROUP BY 1, 2
-), s AS (
-	SELECT s.* FROM ecauto.report_sales($1, $2) s
+), s AS MATERIALIZED (
+	SELECT coalesce(s.currency, c.currency) AS currency, coalesce(s.orders, 0) AS orders, coalesce(s.revenue, 0) AS revenue,
+		coalesce(s.refunded, 0) AS refunded, coalesce(s.revenue - s.refunded, 0) AS net, coalesce(s.donations, 0) AS donations,
+		coalesce(s.units, 0) AS units, coalesce(c.orders, 0) AS cancelled_orders
+	FROM (SELECT e.currency, sum(e.orders) AS orders, sum(e.revenue) AS revenue, sum(e.refunded) AS refunded,
+			sum(e.donations) AS donations, sum(e.units) AS units
+		FROM every e GROUP BY 1) s
+	FULL JOIN ecauto.report_cancelled($1, $2) c ON c.currency = s.currency
 ), m AS (
 	SELECT m.* FROM ecauto.report_margin($1, $2) m
 )
@@ -342,23 +351,49 @@ DECLARE
 	sum_before record;
 	who record;
 	sales jsonb;
+	sections jsonb;
 	attention jsonb;
 BEGIN
 	SELECT * INTO p FROM ecauto.report_period("from", "to");
+	PERFORM ecauto.progress_phase('sales');
 	own := coalesce((SELECT c.currency FROM ecauto_data.customer_setting c), (SELECT s.currency FROM ecauto.report_sales(p.starts, p.ends) s LIMIT 1), '');
-	SELECT * INTO sum_now FROM (SELECT 1) x LEFT JOIN ecauto.report_sales(p.starts, p.ends) s ON s.currency = own;
+	sales := ecauto.report_page_sales(p.starts, p.ends, own);
+	-- the sums that the section shows, not summed again
+	SELECT x.revenue, x.orders, x.revenue / x.orders AS average_order, x.units, x.refunded, x.net, x.donations
+	INTO sum_now
+	FROM (SELECT (c #>> '{revenue,v}')::numeric AS revenue, nullif((c #>> '{orders,v}')::numeric, 0) AS orders, (c #>> '{units,v}')::numeric AS units,
+			(c #>> '{refunded,v}')::numeric AS refunded, (c #>> '{net,v}')::numeric AS net, (c #>> '{donations,v}')::numeric AS donations
+		FROM (SELECT 1) one LEFT JOIN jsonb_array_elements(nullif(sales -> 'currencies', 'null')) c ON c ->> 'currency' = coalesce(nullif(own, ''), 'not told')) x;
 	IF p.before < p.starts THEN
 		SELECT * INTO sum_before FROM (SELECT 1) x LEFT JOIN ecauto.report_sales(p.before, p.starts) s ON s.currency = own;
 	ELSE
 		SELECT NULL::numeric AS revenue, NULL::bigint AS orders, NULL::numeric AS average_order, NULL::numeric AS units INTO sum_before;
 	END IF;
 	SELECT * INTO who FROM ecauto.report_customers(p.starts, p.ends);
-	sales := ecauto.report_page_sales(p.starts, p.ends, own);
+	PERFORM ecauto.progress_phase('attention');
 	IF pg_has_role((SELECT n.nspowner FROM pg_namespace n WHERE n.nspname = 'ecauto_data'), 'USAGE') THEN
 		SELECT jsonb_build_object('rows', jsonb_agg(jsonb_build_object('state', s.state, 'word', initcap(s.state), 'item', s.item,
 			'value', s.value, 'detail', s.detail)))
 		INTO attention FROM ecauto.status() s WHERE s.state <> 'ok' HAVING count(*) > 0;
 	END IF;
+	PERFORM ecauto.progress_phase('best sellers');
+	sections := jsonb_build_object('best', ecauto.report_page_best(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('stock');
+	sections := sections || jsonb_build_object('stock', ecauto.report_page_stock());
+	PERFORM ecauto.progress_phase('forecast');
+	sections := sections || jsonb_build_object('forecast', ecauto.report_page_forecast(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('purchase orders');
+	sections := sections || jsonb_build_object('orders', ecauto.report_page_orders(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('prices');
+	sections := sections || jsonb_build_object('prices', ecauto.report_page_prices(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('flows');
+	sections := sections || jsonb_build_object('flows', ecauto.report_page_flows(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('customers');
+	sections := sections || jsonb_build_object('customers', ecauto.report_page_customers(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('recommendations');
+	sections := sections || jsonb_build_object('recommendations', ecauto.report_page_recommendations(p.starts, p.ends));
+	PERFORM ecauto.progress_phase('messages');
+	sections := sections || jsonb_build_object('outbox', ecauto.report_page_outbox(p.starts, p.ends));
 	RETURN jsonb_build_object(
 		'title', 'Shop report',
 		'period', format('%s to %s', ecauto.report_day((p.starts AT TIME ZONE zone)::date, 'full'),
@@ -388,16 +423,7 @@ BEGIN
 			jsonb_build_object('label', 'Donations', 'value', ecauto.report_money(coalesce(sum_now.donations, 0), own), 'change', NULL, 'note', 'not in revenue'),
 			jsonb_build_object('label', 'Units sold', 'value', ecauto.report_number(coalesce(sum_now.units, 0)), 'change', ecauto.report_change(sum_now.units, sum_before.units), 'note', NULL)),
 		'attention', attention,
-		'sales', sales,
-		'best', ecauto.report_page_best(p.starts, p.ends),
-		'stock', ecauto.report_page_stock(),
-		'forecast', ecauto.report_page_forecast(p.starts, p.ends),
-		'orders', ecauto.report_page_orders(p.starts, p.ends),
-		'prices', ecauto.report_page_prices(p.starts, p.ends),
-		'flows', ecauto.report_page_flows(p.starts, p.ends),
-		'customers', ecauto.report_page_customers(p.starts, p.ends),
-		'recommendations', ecauto.report_page_recommendations(p.starts, p.ends),
-		'outbox', ecauto.report_page_outbox(p.starts, p.ends));
+		'sales', sales) || sections;
 END
 $$;
 COMMENT ON FUNCTION ecauto.report_data(timestamptz, timestamptz) IS
@@ -405,10 +431,20 @@ COMMENT ON FUNCTION ecauto.report_data(timestamptz, timestamptz) IS
 
 CREATE OR REPLACE FUNCTION ecauto.report_html("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS text
-LANGUAGE sql VOLATILE
+LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
 AS $$
-SELECT ecauto.render(ecauto.report_page(), ecauto.report_data($1, $2), jsonb_build_object('n', '<data value="{{v}}">{{t}}</data>'))
+DECLARE
+	data jsonb;
+	html text;
+BEGIN
+	PERFORM ecauto.progress_begin('report_html');
+	data := ecauto.report_data($1, $2);
+	PERFORM ecauto.progress_phase('page');
+	html := ecauto.render(ecauto.report_page(), data, jsonb_build_object('n', '<data value="{{v}}">{{t}}</data>'));
+	PERFORM ecauto.progress_end();
+	RETURN html;
+END
 $$;
 COMMENT ON FUNCTION ecauto.report_html(timestamptz, timestamptz) IS
 'the report of the shop over a period, up to but not including "to" (NULL: the last 30 days), as one HTML page that needs nothing else: revenue, margin, best sellers, stock, forecasts, purchase orders, prices, flows, customers, recommendations, messages; a section whose role is not bound says so; needs SELECT on the tables of ecauto_data; error unless the period ends after it begins';

@@ -70,39 +70,61 @@ $$;
 COMMENT ON FUNCTION ecauto.report_donation_skus() IS
 'keys of the skus that are donations: they or their product have the tag donation, see ecauto.tag(); needs SELECT on the tables of ecauto_data';
 
+-- Functions that read orders with their lines plan for the period they are asked
+-- about, a month and ten years being different things, and take it that lines
+-- of neighbouring orders lie side by side, which nothing tells the planner:
+-- otherwise it reads all lines there are for a month's.
+
 CREATE OR REPLACE FUNCTION ecauto.report_days("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (day date, currency text, orders bigint, revenue numeric, refunded numeric, donations numeric, units numeric)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET random_page_cost = 1.1
 AS $$
 #variable_conflict use_column
 DECLARE
 	zone constant text := ecauto.shop_timezone();
 	period record;
 BEGIN
-	-- known when the statement is planned: a month and ten years need other plans
 	SELECT * INTO period FROM ecauto.report_period($1, $2);
 	RETURN QUERY
-WITH o AS MATERIALIZED (
-	SELECT o.key, (o.placed_at AT TIME ZONE zone)::date AS day, coalesce(o.currency, '') AS currency,
-		ecauto.report_finite(coalesce(o.total, o.placed_total)) AS total, ecauto.report_finite(o.refunded) AS refunded
-	FROM ecauto_data.seen_order o WHERE o.placed_at >= period.starts AND o.placed_at < period.ends
-		AND NOT coalesce(o.cancelled, false)
-), d AS MATERIALIZED (
-	SELECT d.sku FROM ecauto.report_donation_skus() d
-), i AS (
-	SELECT i.order_key, sum(ecauto.report_finite(i.amount)) FILTER (WHERE d.sku IS NOT NULL) AS donated,
+WITH head AS (
+	SELECT (o.placed_at AT TIME ZONE zone)::date AS day, coalesce(o.currency, '') AS currency, count(*) AS orders,
+		sum(ecauto.report_finite(coalesce(o.total, o.placed_total))) AS total, sum(ecauto.report_finite(o.refunded)) AS refunded
+	FROM ecauto_data.seen_order o
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE
+	GROUP BY 1, 2
+), line AS (
+	SELECT (o.placed_at AT TIME ZONE zone)::date AS day, coalesce(o.currency, '') AS currency,
+		sum(ecauto.report_finite(i.amount)) FILTER (WHERE d.sku IS NOT NULL) AS donated,
 		sum(ecauto.report_finite(i.qty)) FILTER (WHERE d.sku IS NULL) AS units
-	FROM o JOIN ecauto_data.order_item i ON i.order_key = o.key LEFT JOIN d ON d.sku = i.sku
-	GROUP BY 1
+	FROM ecauto_data.seen_order o
+	JOIN ecauto_data.order_item i ON i.order_key = o.key
+	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE
+	GROUP BY 1, 2
 )
-SELECT o.day, o.currency, count(*), sum(o.total - coalesce(i.donated, 0)), sum(o.refunded), coalesce(sum(i.donated), 0), coalesce(sum(i.units), 0)
-FROM o LEFT JOIN i ON i.order_key = o.key
-GROUP BY 1, 2 ORDER BY 1, 2;
+SELECT h.day, h.currency, h.orders, h.total - coalesce(l.donated, 0), h.refunded, coalesce(l.donated, 0), coalesce(l.units, 0)
+FROM head h LEFT JOIN line l ON l.day = h.day AND l.currency = h.currency
+ORDER BY 1, 2;
 END
 $$;
 COMMENT ON FUNCTION ecauto.report_days(timestamptz, timestamptz) IS
 'orders of each day with orders, by the shop''s time zone, and currency: revenue (totals of orders that were not cancelled, less donations), what of it was refunded until now, donations, units sold (donations left out); NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
+
+CREATE OR REPLACE FUNCTION ecauto.report_cancelled("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
+RETURNS TABLE (currency text, orders bigint, total numeric)
+LANGUAGE sql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+SELECT coalesce(o.currency, ''), count(*), sum(ecauto.report_finite(coalesce(o.placed_total, o.total)))
+FROM ecauto.report_period($1, $2) p JOIN ecauto_data.seen_order o ON o.placed_at >= p.starts AND o.placed_at < p.ends
+WHERE o.cancelled
+GROUP BY 1
+$$;
+COMMENT ON FUNCTION ecauto.report_cancelled(timestamptz, timestamptz) IS
+'orders placed in a period that were cancelled, by currency, and their totals when they were placed; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
 
 CREATE OR REPLACE FUNCTION ecauto.report_sales("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (
@@ -117,10 +139,7 @@ SELECT coalesce(s.currency, c.currency), coalesce(s.orders, 0), coalesce(s.reven
 FROM (SELECT d.currency, sum(d.orders)::bigint AS orders, sum(d.revenue) AS revenue, sum(d.refunded) AS refunded,
 		sum(d.donations) AS donations, sum(d.units) AS units
 	FROM ecauto.report_days($1, $2) d GROUP BY 1) s
-FULL JOIN (SELECT coalesce(o.currency, '') AS currency, count(*) AS orders,
-		sum(ecauto.report_finite(coalesce(o.placed_total, o.total))) AS total
-	FROM ecauto.report_period($1, $2) p JOIN ecauto_data.seen_order o ON o.placed_at >= p.starts AND o.placed_at < p.ends
-	WHERE o.cancelled GROUP BY 1) c ON c.currency = s.currency
+FULL JOIN ecauto.report_cancelled($1, $2) c ON c.currency = s.currency
 ORDER BY 2 DESC, 1
 $$;
 COMMENT ON FUNCTION ecauto.report_sales(timestamptz, timestamptz) IS
@@ -137,7 +156,7 @@ FROM (SELECT coalesce(f.key, g.key, o.customer_key, o.email) AS customer,
 	FROM ecauto.report_period($1, $2) p JOIN ecauto_data.seen_order o ON o.placed_at >= p.starts AND o.placed_at < p.ends
 	LEFT JOIN ecauto_data.customer_fact f ON f.key = o.customer_key
 	LEFT JOIN ecauto_data.customer_fact g ON o.customer_key IS NULL AND g.guest_email = o.email
-	WHERE NOT coalesce(o.cancelled, false)
+	WHERE o.cancelled IS NOT TRUE
 	GROUP BY 1) x
 WHERE x.customer IS NOT NULL
 $$;
@@ -149,12 +168,16 @@ CREATE OR REPLACE FUNCTION ecauto.report_best_sellers(
 RETURNS TABLE (sku text, code text, title text, currency text, orders bigint, units numeric, revenue numeric, share float8)
 LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET random_page_cost = 1.1
 AS $$
 #variable_conflict use_column
 DECLARE
 	period record;
 BEGIN
-	-- known when the statement is planned: a month and ten years need other plans
+	IF $4 AND NOT EXISTS (SELECT FROM ecauto.report_donation_skus()) THEN
+		RETURN;
+	END IF;
 	SELECT * INTO period FROM ecauto.report_period($1, $2);
 	RETURN QUERY
 SELECT x.sku, s.sku, nullif(concat_ws(', ', p.title, CASE WHEN s.title <> p.title THEN s.title END), ''), x.currency, x.orders, x.units, x.revenue,
@@ -165,7 +188,7 @@ FROM (SELECT i.sku, coalesce(o.currency, '') AS currency, count(*) AS orders, su
 	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
 	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
-	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND NOT coalesce(o.cancelled, false) AND (d.sku IS NOT NULL) = coalesce($4, false)
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE AND (d.sku IS NOT NULL) = coalesce($4, false)
 	GROUP BY 1, 2
 	ORDER BY revenue DESC, 1 LIMIT $3) x
 LEFT JOIN ecauto_data.seen_sku s ON s.key = x.sku
@@ -238,12 +261,13 @@ CREATE OR REPLACE FUNCTION ecauto.report_margin("from" timestamptz DEFAULT NULL,
 RETURNS TABLE (currency text, goods numeric, costed numeric, net numeric, cost numeric, margin numeric, margin_rate float8)
 LANGUAGE plpgsql VOLATILE
 SET search_path = pg_catalog, pg_temp
+SET plan_cache_mode = force_custom_plan
+SET random_page_cost = 1.1
 AS $$
 #variable_conflict use_column
 DECLARE
 	period record;
 BEGIN
-	-- known when the statement is planned: a month and ten years need other plans
 	SELECT * INTO period FROM ecauto.report_period($1, $2);
 	RETURN QUERY
 WITH line AS MATERIALIZED (
@@ -251,7 +275,7 @@ WITH line AS MATERIALIZED (
 	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
 	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
-	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND NOT coalesce(o.cancelled, false) AND d.sku IS NULL
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE AND d.sku IS NULL
 	GROUP BY 1, 2
 ), cost AS MATERIALIZED (
 	SELECT * FROM ecauto.report_costs()

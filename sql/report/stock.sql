@@ -49,6 +49,47 @@ $$;
 COMMENT ON FUNCTION ecauto.report_stock_total() IS
 'stock in all, of skus that are for sale and counted: how many, of these out of stock, low by their alert, with less than a week of cover, with a forecast; units available; days that those of skus that sell last in all; needs SELECT on the tables of ecauto_data';
 
+CREATE OR REPLACE FUNCTION ecauto.report_units(first_day date, last_day date)
+RETURNS TABLE (day date, units float8)
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	zone constant text := ecauto.shop_timezone();
+BEGIN
+	IF NOT EXISTS (SELECT FROM ecauto_data.demand_setting s JOIN ecauto_data.role_seen r ON r.role = 'order' AND r.loaded_at = s.loaded_at
+			WHERE s.timezone = zone) THEN
+		RETURN QUERY
+		SELECT d.day, sum(d.units)::float8
+		FROM ecauto.report_days($1::timestamp AT TIME ZONE zone, ($2 + 1)::timestamp AT TIME ZONE zone) d
+		GROUP BY 1 HAVING sum(d.units) > 0 ORDER BY 1;
+		RETURN;
+	END IF;
+	RETURN QUERY
+	WITH stale AS MATERIALIZED (
+		SELECT DISTINCT s.order_key FROM ecauto_data.demand_stale s
+	)
+	-- the sums as they were kept, with what the orders that changed since put into them exchanged for what belongs there now
+	SELECT x.day, sum(x.units)::float8
+	FROM (SELECT d.day, d.sku, ecauto.report_finite(d.units) AS units FROM ecauto_data.demand d
+		WHERE d.day BETWEEN $1 AND $2
+		UNION ALL
+		SELECT l.day, l.sku, -ecauto.report_finite(l.units) FROM stale s JOIN ecauto_data.demand_line l ON l.order_key = s.order_key
+		WHERE l.day BETWEEN $1 AND $2
+		UNION ALL
+		SELECT (o.placed_at AT TIME ZONE zone)::date, i.sku, ecauto.report_finite(i.qty)
+		FROM stale s JOIN ecauto_data.seen_order o ON o.key = s.order_key JOIN ecauto_data.order_item i ON i.order_key = o.key
+		WHERE o.placed_at >= $1::timestamp AT TIME ZONE zone AND o.placed_at < ($2 + 1)::timestamp AT TIME ZONE zone
+			AND o.cancelled IS NOT TRUE) x
+	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = x.sku
+	WHERE d.sku IS NULL
+	GROUP BY 1 HAVING sum(x.units) > 0 ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION ecauto.report_units(date, date) IS
+'units sold on each day with sales, from a day of the shop to another, both included; cancelled orders and donations left out; from the sums that ecauto.refresh_demand() keeps and the orders that changed since, or, before its first run, from the orders themselves; needs SELECT on the tables of ecauto_data';
+
 CREATE OR REPLACE FUNCTION ecauto.report_forecast("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (day date, actual float8, forecast float8, lo float8, hi float8)
 LANGUAGE sql STABLE
@@ -62,10 +103,7 @@ WITH p AS MATERIALIZED (
 	FROM ecauto.report_period($1, $2) p
 ), actual AS MATERIALIZED (
 	-- two years before the period, and the period; today is not over
-	SELECT d.day, sum(d.units)::float8 AS units
-	FROM p CROSS JOIN LATERAL ecauto.report_days((p.first_day - 730)::timestamp AT TIME ZONE ecauto.shop_timezone(),
-		(p.last_day + 1)::timestamp AT TIME ZONE ecauto.shop_timezone()) d
-	GROUP BY 1
+	SELECT u.day, u.units FROM p CROSS JOIN LATERAL ecauto.report_units(p.first_day - 730, p.last_day) u
 ), series AS (
 	SELECT array_agg(coalesce(a.units, 0) ORDER BY g.day) AS units, count(a.units) AS days
 	FROM p CROSS JOIN LATERAL generate_series((SELECT min(a.day) FROM actual a WHERE a.day < p.first_day)::timestamp,
@@ -143,7 +181,7 @@ WITH p AS MATERIALIZED (
 	JOIN ecauto_data.seen_order o ON o.key = i.order_key AND o.placed_at >= c.first AND o.placed_at < c.last
 		AND coalesce(o.currency, '') = c.currency
 		AND o.placed_at >= (SELECT min(c.first) FROM change c) AND o.placed_at < (SELECT max(c.last) FROM change c)
-	WHERE NOT coalesce(o.cancelled, false)
+	WHERE o.cancelled IS NOT TRUE
 	GROUP BY 1, 2, 3
 )
 SELECT c.sku, k.sku, nullif(concat_ws(', ', q.title, CASE WHEN k.title <> q.title THEN k.title END), ''), c.currency, c.at, c.old, c.amount,
