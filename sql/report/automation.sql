@@ -116,19 +116,24 @@ CREATE OR REPLACE FUNCTION ecauto.report_recommendations("from" timestamptz DEFA
 RETURNS TABLE (built_at timestamptz, orders bigint, hits bigint, hit_rate float8, popular_hits bigint, popular_rate float8)
 LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp
+SET random_page_cost = 1.1
 AS $$
 WITH m AS MATERIALIZED (
 	SELECT m.version, m.built_at FROM ecauto_data.recommend_model m WHERE m.version IS NOT NULL
-), basket AS MATERIALIZED (
-	-- orders that the lists did not know, of two skus at least that they know
-	SELECT array_agg(k.no) AS items
-	FROM ecauto.report_period($1, $2) p CROSS JOIN m
-	JOIN ecauto_data.seen_order o ON o.placed_at >= greatest(p.starts, m.built_at) AND o.placed_at < p.ends
-	JOIN ecauto_data.order_item i ON i.order_key = o.key
-	JOIN ecauto_data.recommend_item k ON k.version = m.version AND k.sku = i.sku
-	WHERE o.cancelled IS NOT TRUE AND i.qty > 0
-	GROUP BY o.key, o.placed_at HAVING count(*) BETWEEN 2 AND 200
+), sample AS MATERIALIZED (
+	-- the newest orders that the lists did not know
+	SELECT o.key FROM ecauto_data.seen_order o
+	WHERE o.placed_at >= (SELECT greatest(p.starts, m.built_at) FROM ecauto.report_period($1, $2) p CROSS JOIN m)
+		AND o.placed_at < (SELECT p.ends FROM ecauto.report_period($1, $2) p) AND o.cancelled IS NOT TRUE
 	ORDER BY o.placed_at DESC LIMIT 10000
+), basket AS MATERIALIZED (
+	-- of two skus at least that the lists know; looked up one by one, as statistics of lists just built are not there
+	SELECT array_agg(x.no) AS items
+	FROM (SELECT s.key, (SELECT k.no FROM m JOIN ecauto_data.recommend_item k ON k.version = m.version AND k.sku = i.sku) AS no
+		FROM sample s JOIN ecauto_data.order_item i ON i.order_key = s.key
+		WHERE i.qty > 0) x
+	WHERE x.no IS NOT NULL
+	GROUP BY x.key HAVING count(*) BETWEEN 2 AND 200
 ), top AS MATERIALIZED (
 	SELECT a.item, ARRAY(SELECT u.other FROM unnest(a.others, a.counts) u (other, n) ORDER BY u.n DESC, u.other LIMIT $3) AS others
 	FROM m JOIN ecauto_data.recommend_pair a ON a.version = m.version AND NOT a.viewed
@@ -146,7 +151,7 @@ SELECT m.built_at, c.orders, c.hits, c.hits::float8 / nullif(c.orders, 0), c.pop
 FROM m CROSS JOIN counted c
 $$;
 COMMENT ON FUNCTION ecauto.report_recommendations(timestamptz, timestamptz, integer) IS
-'how good the lists of the last ecauto.build_recommendations() were: orders of the period (the last 10,000) that were placed after it with at least two skus it knew; hits: those with a sku among the n that were bought most with another one of the order; popular: those with one of the n most popular skus, to compare it with; shares from 0 to 1; no row before the first build; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
+'how good the lists of the last ecauto.build_recommendations() were: of the newest 10,000 orders of the period that were placed after it, those with at least two skus it knew; hits: those with a sku among the n that were bought most with another one of the order; popular: those with one of the n most popular skus, to compare it with; shares from 0 to 1; no row before the first build; NULL: the last 30 days; needs SELECT on the tables of ecauto_data';
 
 CREATE OR REPLACE FUNCTION ecauto.report_outbox("from" timestamptz DEFAULT NULL, "to" timestamptz DEFAULT NULL)
 RETURNS TABLE (

@@ -311,7 +311,7 @@ SET search_path = pg_catalog, pg_temp
 AS $$
 SELECT coalesce((
 	SELECT jsonb_build_object('any', r.orders > 0,
-		'say', CASE WHEN r.orders > 0 THEN format('Orders of two products or more that came after the lists of %s: in how many was a product among the ten that the list names?', ecauto.report_instant(r.built_at))
+		'say', CASE WHEN r.orders > 0 THEN format('Of the newest orders that came after the lists of %s (10,000 at most), those of two known products or more: in how many was a product among the ten that the list names?', ecauto.report_instant(r.built_at))
 			ELSE format('No order of two known products came after the lists of %s.', ecauto.report_instant(r.built_at)) END,
 		'rows', jsonb_build_array(
 			jsonb_build_object('list', 'bought together', 'orders', ecauto.report_number(r.orders), 'hits', ecauto.report_number(r.hits), 'rate', ecauto.report_number((r.hit_rate * 100)::numeric, 1, '%')),
@@ -411,8 +411,9 @@ BEGIN
 			ELSE format('%s brought %s%s%s', CASE sum_now.orders WHEN 1 THEN 'One order' ELSE (ecauto.report_number(sum_now.orders) ->> 't') || ' orders' END,
 				ecauto.report_money(sum_now.revenue, own) ->> 't',
 				CASE WHEN sum_now.refunded <> 0 THEN format(', of which %s was refunded', ecauto.report_money(sum_now.refunded, own) ->> 't') ELSE '' END,
-				CASE WHEN sales ->> 'margin_note' IS NOT NULL THEN format('; %s of the net price of goods was left above their cost.', sales ->> 'margin_note') ELSE '.' END) END,
-		'kpis', jsonb_build_array(
+				CASE WHEN sales ->> 'margin_note' IS NOT NULL THEN format('; %s of the net price of goods was left above their cost.', replace(sales ->> 'margin_note', ' ', U&'\00A0')) ELSE '.' END) END,
+		'kpis', (SELECT jsonb_build_object('length', greatest(max(length(k.tile #>> '{value,t}')), 8), 'tiles', jsonb_agg(k.tile ORDER BY k.place))
+			FROM jsonb_array_elements(jsonb_build_array(
 			jsonb_build_object('label', 'Revenue', 'value', ecauto.report_money(coalesce(sum_now.revenue, 0), own), 'change', ecauto.report_change(sum_now.revenue, sum_before.revenue), 'note', NULL),
 			jsonb_build_object('label', 'Orders', 'value', ecauto.report_number(coalesce(sum_now.orders, 0)), 'change', ecauto.report_change(sum_now.orders, sum_before.orders), 'note', NULL),
 			jsonb_build_object('label', 'Average order', 'value', ecauto.report_money(sum_now.average_order, own), 'change', ecauto.report_change(sum_now.average_order, sum_before.average_order), 'note', NULL),
@@ -421,7 +422,7 @@ BEGIN
 			jsonb_build_object('label', 'After refunds', 'value', ecauto.report_money(sum_now.net, own), 'change', NULL, 'note', NULL),
 			jsonb_build_object('label', 'Customers', 'value', ecauto.report_number(who.customers), 'change', NULL, 'note', format('%s of them new', ecauto.report_number(who.new_customers) ->> 't')),
 			jsonb_build_object('label', 'Donations', 'value', ecauto.report_money(coalesce(sum_now.donations, 0), own), 'change', NULL, 'note', 'not in revenue'),
-			jsonb_build_object('label', 'Units sold', 'value', ecauto.report_number(coalesce(sum_now.units, 0)), 'change', ecauto.report_change(sum_now.units, sum_before.units), 'note', NULL)),
+			jsonb_build_object('label', 'Units sold', 'value', ecauto.report_number(coalesce(sum_now.units, 0)), 'change', ecauto.report_change(sum_now.units, sum_before.units), 'note', NULL))) WITH ORDINALITY k (tile, place)),
 		'attention', attention,
 		'sales', sales) || sections;
 END

@@ -85,6 +85,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
 	zone constant text := ecauto.shop_timezone();
+	donated constant text[] := ARRAY(SELECT d.sku COLLATE "C" FROM ecauto.report_donation_skus() d);
 	period record;
 BEGIN
 	SELECT * INTO period FROM ecauto.report_period($1, $2);
@@ -97,15 +98,14 @@ WITH head AS (
 	GROUP BY 1, 2
 ), line AS (
 	SELECT (o.placed_at AT TIME ZONE zone)::date AS day, coalesce(o.currency, '') AS currency,
-		sum(ecauto.report_finite(i.amount)) FILTER (WHERE d.sku IS NOT NULL) AS donated,
-		sum(ecauto.report_finite(i.qty)) FILTER (WHERE d.sku IS NULL) AS units
+		sum(ecauto.report_finite(i.amount)) FILTER (WHERE i.sku = ANY (donated)) AS given,
+		sum(ecauto.report_finite(i.qty)) FILTER (WHERE i.sku <> ALL (donated)) AS units
 	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
-	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
 	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE
 	GROUP BY 1, 2
 )
-SELECT h.day, h.currency, h.orders, h.total - coalesce(l.donated, 0), h.refunded, coalesce(l.donated, 0), coalesce(l.units, 0)
+SELECT h.day, h.currency, h.orders, h.total - coalesce(l.given, 0), h.refunded, coalesce(l.given, 0), coalesce(l.units, 0)
 FROM head h LEFT JOIN line l ON l.day = h.day AND l.currency = h.currency
 ORDER BY 1, 2;
 END
@@ -173,9 +173,10 @@ SET random_page_cost = 1.1
 AS $$
 #variable_conflict use_column
 DECLARE
+	donated constant text[] := ARRAY(SELECT d.sku COLLATE "C" FROM ecauto.report_donation_skus() d);
 	period record;
 BEGIN
-	IF $4 AND NOT EXISTS (SELECT FROM ecauto.report_donation_skus()) THEN
+	IF $4 AND donated = '{}' THEN
 		RETURN;
 	END IF;
 	SELECT * INTO period FROM ecauto.report_period($1, $2);
@@ -187,8 +188,7 @@ FROM (SELECT i.sku, coalesce(o.currency, '') AS currency, count(*) AS orders, su
 		sum(sum(ecauto.report_finite(i.amount))) OVER (PARTITION BY coalesce(o.currency, '')) AS whole
 	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
-	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
-	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE AND (d.sku IS NOT NULL) = coalesce($4, false)
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE AND (i.sku = ANY (donated)) = coalesce($4, false)
 	GROUP BY 1, 2
 	ORDER BY revenue DESC, 1 LIMIT $3) x
 LEFT JOIN ecauto_data.seen_sku s ON s.key = x.sku
@@ -266,6 +266,7 @@ SET random_page_cost = 1.1
 AS $$
 #variable_conflict use_column
 DECLARE
+	donated constant text[] := ARRAY(SELECT d.sku COLLATE "C" FROM ecauto.report_donation_skus() d);
 	period record;
 BEGIN
 	SELECT * INTO period FROM ecauto.report_period($1, $2);
@@ -274,8 +275,7 @@ WITH line AS MATERIALIZED (
 	SELECT i.sku, coalesce(o.currency, '') AS currency, sum(ecauto.report_finite(i.amount)) AS amount, sum(ecauto.report_finite(i.qty)) AS units
 	FROM ecauto_data.seen_order o
 	JOIN ecauto_data.order_item i ON i.order_key = o.key
-	LEFT JOIN ecauto.report_donation_skus() d ON d.sku = i.sku
-	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE AND d.sku IS NULL
+	WHERE o.placed_at >= period.starts AND o.placed_at < period.ends AND o.cancelled IS NOT TRUE AND i.sku <> ALL (donated)
 	GROUP BY 1, 2
 ), cost AS MATERIALIZED (
 	SELECT * FROM ecauto.report_costs()

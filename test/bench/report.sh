@@ -54,4 +54,34 @@ echo "attach_shop(), history of $ORDERS orders and $((ORDERS * 3)) lines: $(mill
 echo "tick(): $(milliseconds 'SELECT ecauto.tick()') ms"
 echo "refresh_demand(): $(milliseconds 'SELECT ecauto.refresh_demand()') ms; forecast_all(): $(milliseconds 'SELECT ecauto.forecast_all()') ms; refresh_rfm(): $(milliseconds 'SELECT ecauto.refresh_rfm()') ms"
 # a month before the end, so that there are orders that the lists do not know
-echo "build_recommendations(): $(milliseconds "SET ecauto.clock = '2026-06-01 00:00+02'; SELECT ecauto.build_recommendations(0)") ms"
+echo "build_recommendations(): $(milliseconds "SET ecauto.clock = '2026-06-01 00:00+02'; SELECT ecauto.build_recommendations()") ms"
+run_sql -d shop -c 'VACUUM ANALYZE'
+
+# plain FROM: the pass over orders placed since then
+plain()
+{
+	milliseconds "SELECT (o.placed_at AT TIME ZONE 'Europe/Berlin')::date, o.currency, count(DISTINCT o.key), sum(i.qty), sum(i.amount)
+		FROM ecauto_data.seen_order o JOIN ecauto_data.order_item i ON i.order_key = o.key
+		WHERE o.placed_at >= '$1' AND o.placed_at < '2026-07-01 00:00+02' AND NOT o.cancelled GROUP BY 1, 2"
+}
+
+month="'2026-06-01 00:00+02', '2026-07-01 00:00+02'"
+year="'2025-07-01 00:00+02', '2026-07-01 00:00+02'"
+for round in $(seq "$ROUNDS"); do
+	note plain "$(plain '2026-06-01 00:00+02')"
+	note month "$(milliseconds "SELECT length(ecauto.report_html($month))")"
+	note plain_year "$(plain '2025-07-01 00:00+02')"
+	note year "$(milliseconds "SELECT length(ecauto.report_html($year))")"
+	for part in days customers best_sellers margin forecast recommendations; do
+		note "$part" "$(milliseconds "SELECT * FROM ecauto.report_$part($month)")"
+	done
+done
+show plain ms 'plain SQL: one pass over the orders of a month'
+show month ms 'report_html() of the month'
+ratio month plain 'report / pass'
+show plain_year ms 'plain SQL: one pass over the orders of a year'
+show year ms 'report_html() of the year'
+ratio year plain_year 'report / pass'
+for part in days customers best_sellers margin forecast recommendations; do
+	show "$part" ms "report_$part() of the month"
+done

@@ -1,6 +1,6 @@
 # The page of the report in a browser: nothing loaded, nothing complained of,
-# nothing wider than a phone, legible in the light and in the dark; and long
-# work is seen from another session, and cancelled.
+# nothing wider than a phone, legible in the light and in the dark; and each
+# long work is seen from another session, and cancelled.
 use strict;
 use warnings;
 use EcTest;
@@ -38,24 +38,51 @@ $worker->query_safe('ROLLBACK');
 is(sql('SELECT count(*) FROM ecauto.progress()'), 0, 'and everything with the transaction');
 $worker->quit;
 
-# forecasts of many skus: seen at work, and cancelled
-my ($out, $err, $in) = ('', '', '');
-sql(q{SET search_path = s, public; INSERT INTO product SELECT i, 'Tea ' || i FROM generate_series(1000, 5000) i;
-	INSERT INTO variant SELECT i, i, 'T' || i FROM generate_series(1000, 5000) i;
-	INSERT INTO price SELECT i, 5 FROM generate_series(1000, 5000) i;
-	INSERT INTO order_line (order_id, variant_id, qty, unit_price)
-	SELECT o.id, 1000 + (o.id * 37 + n * 11) % 4000, 1 + n % 3, 5 FROM orders o CROSS JOIN generate_series(1, 150) n;
-	SELECT ecauto.resync('product'), ecauto.resync('sku'), ecauto.resync('price'); SELECT ecauto.tick(); SELECT ecauto.refresh_demand(true)});
-my $long = IPC::Run::start(
-	[ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', 'SELECT ecauto.forecast_all()' ],
-	'<', \$in, '>', \$out, '2>', \$err);
-ok(ec_wait($node, 'postgres', q{SELECT EXISTS (SELECT FROM ecauto.progress() WHERE command = 'forecast_all' AND phase IS NOT NULL)}), 'a forecast of all skus is seen at work');
-sql(q{SELECT pg_cancel_backend(pid) FROM ecauto.progress() WHERE command = 'forecast_all'});
-$long->finish;
-like($err, qr/canceling statement due to user request/, 'and cancelled');
-is(sql('SELECT count(*) FROM ecauto.progress()'), 0, 'which ends it');
-sql('SELECT ecauto.forecast_all()');
-is(sql('SELECT count(*) FROM ecauto.progress()'), 0, 'it ends by itself as well');
+# Each long work stands still before a table that the watcher holds, is seen
+# there, and is cancelled; nothing depends on how fast anything is.
+my $watcher = $node->background_psql('postgres', on_error_stop => 0);
+sub cancelled_at
+{
+	my ($command, $phase, $table, $statement) = @_;
+
+	$watcher->query_safe("BEGIN; LOCK TABLE $table IN ACCESS EXCLUSIVE MODE");
+	my ($out, $err, $in) = ('', '', '');
+	my $long = IPC::Run::start(
+		[ 'psql', '-X', '-q', '-d', $node->connstr('postgres'), '-c', 'SET client_min_messages = error', '-c', $statement ],
+		'<', \$in, '>', \$out, '2>', \$err);
+	my $where = $phase eq '' ? 'phase IS NULL' : "phase = '$phase'";
+	ok( ec_wait($node, 'postgres', qq{SELECT EXISTS (SELECT FROM ecauto.progress() p JOIN pg_stat_activity a ON a.pid = p.pid
+		WHERE p.command = '$command' AND p.$where AND a.wait_event_type = 'Lock')}),
+		"$command is seen at work" . ($phase eq '' ? '' : ": $phase"))
+	  or diag(sql('SELECT command, phase FROM ecauto.progress()') . $err);
+	sql("SELECT pg_cancel_backend(pid) FROM ecauto.progress() WHERE command = '$command'");
+	$long->finish;
+	like($err, qr/canceling statement due to user request/, "and $command is cancelled");
+	$watcher->query_safe('ROLLBACK');
+	is(sql('SELECT count(*) FROM ecauto.progress()'), 0, 'which ends it');
+	return;
+}
+
+sql(q{SELECT ecauto.bind_write('set_price', 'UPDATE s.price SET amount = $2 WHERE variant_id = $1::int');
+	SELECT ecauto.create_price_rule('dearer', '{"markup": 100}')});
+cancelled_at('tick', 'event: product', 's.product', q{SELECT ecauto.resync('product'); SELECT ecauto.tick()});
+cancelled_at('refresh_demand', 'order lines', 's.order_line', 'SELECT ecauto.refresh_demand(true)');
+cancelled_at('forecast_all', 'seasons', 'ecauto_data.season_index', 'SELECT ecauto.forecast_all()');
+cancelled_at('forecast_all', 'skus', 'ecauto_data.sku_forecast', 'SELECT ecauto.forecast_all()');
+cancelled_at('plan_replenishment', 'orders', 'ecauto_data.purchase_order_line', 'SELECT * FROM ecauto.plan_replenishment()');
+cancelled_at('reprice', 'prices', 's.price', 'SELECT * FROM ecauto.reprice()');
+cancelled_at('refresh_segments', '', 'ecauto_data.segment_state', 'SELECT * FROM ecauto.refresh_segments(true)');
+cancelled_at('fit_clv', 'read customers', 'ecauto_data.customer_fact', 'SELECT * FROM ecauto.fit_clv()');
+cancelled_at('build_recommendations', 'read orders', 'ecauto_data.order_item', 'SELECT * FROM ecauto.build_recommendations()');
+cancelled_at('association_rules', 'read orders', 'ecauto_data.order_item', 'SELECT * FROM ecauto.association_rules(0.01)');
+cancelled_at('backtest_flow', '', 'ecauto_data.seen_order', q{SELECT * FROM ecauto.backtest_flow('welcome <back>', '2026-05-01', '2026-06-16')});
+cancelled_at('report_html', $_->[0], $_->[1], 'SELECT ecauto.report_html()')
+  for [ 'sales', 'ecauto_data.order_item' ], [ 'stock', 'ecauto_data.stock_incoming' ], [ 'messages', 'ecauto_data.outbox_history' ];
+$watcher->quit;
+for my $statement ('SELECT ecauto.forecast_all()', 'SELECT ecauto.refresh_demand(true)', 'SELECT ecauto.report_html()', 'SELECT ecauto.tick()')
+{
+	is(sql("SET client_min_messages = error; SELECT FROM ($statement) x; SELECT count(*) FROM ecauto.progress()"), 0, "$statement ends by itself as well");
+}
 
 # ---- the page ----
 my $html = sql('SELECT ecauto.report_html()');
