@@ -77,7 +77,7 @@ cancelled_at('build_recommendations', 'read orders', 'ecauto_data.order_item', '
 cancelled_at('association_rules', 'read orders', 'ecauto_data.order_item', 'SELECT * FROM ecauto.association_rules(0.01)');
 cancelled_at('backtest_flow', '', 'ecauto_data.seen_order', q{SELECT * FROM ecauto.backtest_flow('welcome <back>', '2026-05-01', '2026-06-16')});
 cancelled_at('report_html', $_->[0], $_->[1], 'SELECT ecauto.report_html()')
-  for [ 'sales', 'ecauto_data.order_item' ], [ 'stock', 'ecauto_data.stock_incoming' ], [ 'messages', 'ecauto_data.outbox_history' ];
+  for [ 'sales', 'ecauto_data.order_item' ], [ 'stock', 'ecauto_data.stock_incoming' ], [ 'attention', 'ecauto_data.outbox_history' ];
 $watcher->quit;
 for my $statement ('SELECT ecauto.forecast_all()', 'SELECT ecauto.refresh_demand(true)', 'SELECT ecauto.report_html()', 'SELECT ecauto.tick()')
 {
