@@ -4,9 +4,8 @@
 #   make test, make demo                      every test; the demonstration
 #
 # PG_CONFIG chooses the server to build for, WERROR=1 turns warnings into
-# errors (CI does), COVERAGE=1 builds for gcov, SANITIZE=1 for the address and
-# undefined-behaviour sanitizers, FUZZ=1 (with CC=clang) for libFuzzer and the
-# latter.
+# errors (CI does), COVERAGE=1 builds for gcov, SANITIZE=undefined or
+# SANITIZE=address,undefined for sanitizers, FUZZ=1 (with CC=clang) for libFuzzer.
 
 EXTENSION = ecauto
 EC_VERSION := $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" ecauto.control)
@@ -41,7 +40,7 @@ endif
 
 ifdef SANITIZE
 # float to int out of range is undefined, which "undefined" alone leaves out
-SANITIZERS = -fsanitize=address,undefined,float-cast-overflow
+SANITIZERS = -fsanitize=$(SANITIZE),float-cast-overflow
 PG_CFLAGS += -O1 -fno-omit-frame-pointer $(SANITIZERS)
 SHLIB_LINK += $(SANITIZERS)
 endif

@@ -3,8 +3,8 @@
 # build_into TREE: build a copy of the sources in $build/src and install it
 # into the private PostgreSQL $build/TREE; sets PG_CONFIG and PATH to that.
 # Each directory of C files in test/ becomes a program in $build/bin, called
-# as the directory.  WERROR=1, COVERAGE=1, SANITIZE=1
-# and FUZZ=1 as in the Makefile.
+# as the directory.  WERROR=1, COVERAGE=1,
+# SANITIZE and FUZZ=1 as in the Makefile.
 build_into()
 {
 	PG_CONFIG=$(as_server sh "$build/src/test/tree.sh" "$pg_config" "$build/$1")
@@ -12,7 +12,7 @@ build_into()
 	PATH=$(dirname "$PG_CONFIG"):$PATH
 	export PATH
 
-	variants="${WERROR:+WERROR=1} ${COVERAGE:+COVERAGE=1} ${SANITIZE:+SANITIZE=1} ${FUZZ:+FUZZ=1 CC=clang}"
+	variants="${WERROR:+WERROR=1} ${COVERAGE:+COVERAGE=1} ${SANITIZE:+SANITIZE=$SANITIZE} ${FUZZ:+FUZZ=1 CC=clang}"
 
 	# what was built otherwise is built again
 	how="$pg_config $PGMAJOR ${WERROR:-} ${COVERAGE:-} ${SANITIZE:-} ${FUZZ:-} $(cksum < "$build/src/Makefile")"
