@@ -44,7 +44,8 @@ make_root()
 	fi
 	rm -rf --one-file-system "$root"
 	mkdir -p "$root"
-	mmdebstrap --quiet --variant=minbase --mode=root --aptopt='Apt::Install-Recommends "false"' \
+	# all that it starts and mounts ends with it, however it ends
+	unshare --mount --pid --fork --kill-child --mount-proc mmdebstrap --quiet --variant=minbase --mode=root --aptopt='Apt::Install-Recommends "false"' \
 		${packages:+--include="$packages"} "${options[@]}" "$suite" "$root" "${sources[@]}"
 	[ ! -e /etc/resolv.conf ] || cp /etc/resolv.conf "$root/etc/"
 	cp /etc/hosts "$root/etc/"

@@ -103,7 +103,7 @@ version()
 			problem="another run has been in $root for long"
 		elif [ ! -e "$root/.complete" ]; then
 			# shellcheck disable=SC2046 # a list
-			if timeout -k 10 "$make_time" bash "$here/chroot.sh" make "$suite" "$root" $(packages "$major") >"$root.log" 2>&1 </dev/null 8>&-; then
+			if timeout -s KILL "$make_time" bash "$here/chroot.sh" make "$suite" "$root" $(packages "$major") >"$root.log" 2>&1 </dev/null 8>&-; then
 				touch "$root/.complete"
 			else
 				tail -n 5 "$root.log"
@@ -115,7 +115,7 @@ version()
 			[ -n "$if_possible" ] || status=1
 			return 0
 		fi
-		PGMAJOR=$major TESTS_ONLY=$quick NO_BROWSER=1 tests timeout -k 10 "$run_time" bash "$here/chroot.sh" run "$root" 'sh test/all.sh' 8>&- || result=failed
+		PGMAJOR=$major TESTS_ONLY=$quick NO_BROWSER=1 tests timeout -s KILL "$run_time" bash "$here/chroot.sh" run "$root" 'sh test/all.sh' 8>&- || result=failed
 		exec 8>&-
 		words+=("$name: $result (Debian $suite)")
 	fi
