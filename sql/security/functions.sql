@@ -83,16 +83,18 @@ BEGIN
 				HINT = 'It is for superusers, and for roles that have the privileges of the owners of the extension and of schema "ecauto_data".';
 	ELSIF role IS NULL OR to_regrole(quote_ident(role)) IS NULL THEN
 		RAISE EXCEPTION 'role "%" does not exist', coalesce(role, 'null') USING ERRCODE = 'undefined_object';
+	ELSIF role IN (owner, (SELECT pg_get_userbyid(e.extowner) FROM pg_extension e WHERE e.extname = 'ecauto')) THEN
+		-- what runs as him needs what he has
+		RAISE NOTICE 'role "%" owns ecauto or its state, and keeps the privileges of an owner', role;
+		RETURN;
 	ELSIF pg_has_role(role, owner, 'USAGE') THEN
 		RAISE NOTICE 'role "%" has the privileges of the owner of the state anyway', role;
 	END IF;
 
 	EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA ecauto FROM %I', role);
-	IF role <> owner THEN
-		EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA ecauto_data FROM %I', role);
-		EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA ecauto_data FROM %I', role);
-		EXECUTE format('REVOKE ALL ON SCHEMA ecauto_data FROM %I', role);
-	END IF;
+	EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA ecauto_data FROM %I', role);
+	EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA ecauto_data FROM %I', role);
+	EXECUTE format('REVOKE ALL ON SCHEMA ecauto_data FROM %I', role);
 	EXECUTE format('REVOKE ALL ON SCHEMA ecauto FROM %I', role);
 	IF level = 0 THEN
 		RETURN;
@@ -122,7 +124,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION ecauto.set_privileges(name, text) IS
-'makes a role a reader, operator or admin of ecauto in this database, and takes whatever else it had; NULL: it has nothing any more; called by grant_reader() and its kin; for superusers';
+'makes a role a reader, operator or admin of ecauto in this database, and takes whatever else it had; NULL: it has nothing any more; nothing but a notice for the owner of the extension or of the state; called by grant_reader() and its kin; for superusers';
 REVOKE ALL ON FUNCTION ecauto.set_privileges(name, text) FROM PUBLIC;
 
 CREATE OR REPLACE FUNCTION ecauto.grant_reader(role name)

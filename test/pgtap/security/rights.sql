@@ -143,5 +143,11 @@ FROM unnest('{ec_reader,ec_operator,ec_admin}'::text[]) r;
 SELECT is(public.ec_try('ec_admin', 'SELECT ecauto.status()'), '42501', 'and can do nothing');
 SELECT throws_ok($$ SELECT ecauto.grant_reader('ec_unknown') $$, '42704', 'role "ec_unknown" does not exist', 'a role that does not exist');
 SELECT throws_ok($$ SELECT ecauto.grant_reader(NULL) $$, '42704', 'role "null" does not exist', 'nor NULL');
+
+-- what runs as the owner of the state needs what he has
+CREATE ROLE ec_keeper;
+ALTER SCHEMA ecauto_data OWNER TO ec_keeper;
+SELECT ecauto.grant_reader('ec_keeper'), ecauto.revoke_admin('ec_keeper') \g /dev/null
+SELECT ok(has_function_privilege('ec_keeper', 'ecauto.tick()', 'EXECUTE') AND has_schema_privilege('ec_keeper', 'ecauto_data', 'CREATE'), 'an owner keeps what he has');
 SELECT * FROM finish();
 ROLLBACK;
