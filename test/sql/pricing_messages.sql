@@ -17,6 +17,8 @@ SELECT ecauto.price_cart('[{"sku": "1", "qty": 1}]', '[]');
 SELECT ecauto.price_cart('[{"sku": "1", "qty": 1, "unit_price": 5}]', '{"currency": "PLN", "promotions": []}');
 SELECT ecauto.claim_cart('{"total": 5}', 'order 1');
 
+SELECT ecauto.price_at('1', 'PLN', context => '{"unit_price": "5"}');
+
 -- coupons and promotions
 SELECT ecauto.create_promotion('everybody', '{"percent": 10, "advertised": true}');
 SELECT ecauto.create_promotion('nothing', '{"percent": 10, "advertised": true, "skus": ["nowhere"]}');

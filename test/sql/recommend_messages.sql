@@ -30,5 +30,7 @@ SELECT 'x'::ecauto.basket_set;
 SELECT '[1]'::ecauto.basket_set;
 SELECT '{}'::ecauto.basket_set;
 SELECT * FROM ecauto.pair_counts('\x00');
+SELECT * FROM ecauto.recommend_candidates('nonesuch', NULL, 5);
+SELECT ecauto.set_recommendation_test('', '{}');
 ROLLBACK;
 DROP SCHEMA ecauto_data CASCADE;
