@@ -70,8 +70,8 @@ tests()
 	local status=0 all=0 bad=0
 	"$@" </dev/null 2>&1 | tee "$out" || status=$?
 	all=$(sed -n 's/^Files=[0-9]*, Tests=\([0-9]*\),.*/\1/p' "$out" | tail -n 1)
-	bad=$(sed -n 's/^Failed [0-9]*\/[0-9]* test programs\. \([0-9]*\)\/[0-9]* subtests failed\.$/\1/p' "$out" | tail -n 1)
-	all=${all:-0} bad=${bad:-0}
+	bad=$(sed -n 's/^.*(Wstat: .* Tests: [0-9]* Failed: \([0-9]*\))$/\1/p' "$out" | awk '{ n += $1 } END { print n + 0 }')
+	all=${all:-0}
 	passed=$((passed + all - bad))
 	# what failed without a test's saying so is one more
 	[ "$status" = 0 ] || [ "$bad" -gt 0 ] || bad=1

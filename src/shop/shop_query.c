@@ -21,6 +21,7 @@
 #include "parser/analyze.h"
 #include "parser/parse_node.h"
 #include "parser/parser.h"
+#include "parser/scansup.h"
 #include "utils/builtins.h"
 #include "utils/lsyscache.h"
 
@@ -102,11 +103,18 @@ statement_single(const char *what, const char *text, int *start, int *length)
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s is empty", what)));
 	if (list_length(list) > 1)
+	{
+		int			second = ((RawStmt *) lsecond(list))->stmt_location;
+
+		/* before PostgreSQL 18 it is where the first one ended */
+		while (scanner_isspace(text[second]))
+			second++;
 		ereport(ERROR,
 				(errcode(ERRCODE_SYNTAX_ERROR),
 				 errmsg("%s must be a single statement", what),
 				 errdetail("There are %d statements.", list_length(list)),
-				 ec_query_error(text, ((RawStmt *) lsecond(list))->stmt_location)));
+				 ec_query_error(text, second)));
+	}
 	raw = linitial_node(RawStmt, list);
 	*start = raw->stmt_location;
 	*length = raw->stmt_len > 0 ? raw->stmt_len : strlen(text) - raw->stmt_location;
