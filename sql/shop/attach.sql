@@ -350,7 +350,9 @@ SELECT s.role, CASE
 	ELSE format('table "%s.%s" has no capture trigger', s.schema_name, s.table_name) END
 	|| '; attach the shop again'
 FROM ecauto_data.source s
-CROSS JOIN LATERAL (SELECT to_regclass(format('%I.%I', s.schema_name, s.table_name)) AS relation) r
+-- not to_regclass(), which fails for who may not look into the shop's schema
+LEFT JOIN (SELECT c.oid AS relation, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace) r
+	ON r.nspname = s.schema_name AND r.relname = s.table_name
 LEFT JOIN pg_attribute a ON a.attrelid = r.relation AND a.attname = s.key_column AND NOT a.attisdropped
 -- a trigger with this tap watches, even if the shop renamed the table
 WHERE NOT EXISTS (

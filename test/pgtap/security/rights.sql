@@ -134,6 +134,11 @@ FROM call c;
 SELECT is(public.ec_try('ec_admin', c.statement), '42501', 'an administrator neither: ' || c.statement)
 FROM call c WHERE c.least = 'nobody' AND c.statement !~ 'flow_action';
 
+-- what is amiss is told to who may not look into the shop's schema, too
+ALTER TABLE s.cart_line DISABLE TRIGGER ALL;
+SELECT is((SELECT count(*) FROM ecauto.check_shop() WHERE detail LIKE '%no capture trigger%'), 1::bigint, 'a table is not watched');
+SELECT is(public.ec_try('ec_operator', 'SELECT count(*) FROM ecauto.check_shop()'), 'done', 'which an operator can see');
+
 SELECT ecauto.revoke_admin('ec_admin'), ecauto.revoke_operator('ec_operator'), ecauto.revoke_reader('ec_reader') \g /dev/null
 SELECT is_empty(format($$ SELECT p.oid::regprocedure::text FROM pg_proc p CROSS JOIN LATERAL aclexplode(p.proacl) a WHERE p.pronamespace = 'ecauto'::regnamespace AND a.grantee = %1$L::regrole
 	UNION ALL SELECT c.relname FROM pg_class c CROSS JOIN LATERAL aclexplode(c.relacl) a WHERE c.relnamespace = 'ecauto_data'::regnamespace AND a.grantee = %1$L::regrole
